@@ -1,0 +1,41 @@
+// The database port: what the rest of Vitrine may ask of PostgreSQL or of its embedded stand-in.
+// Both adapters speak through the same Kysely dialect, run the same SQL and return the same types.
+
+import type { Kysely, Transaction } from 'kysely'
+import type { Tables } from './tables.ts'
+
+/** Runs one statement outside any transaction. */
+export type Db = Kysely<Tables>
+/** Runs statements inside the transaction that handed it out. */
+export type Tx = Transaction<Tables>
+/** Either: for statements that may stand alone or be part of something. */
+export type Executor = Db | Tx
+
+/** `jobs`: something became due. `events`: the log grew. */
+export type Channel = 'jobs' | 'events'
+
+/**
+ * Wakes sleepers in this process and, on PostgreSQL, in every other. A hint, never the truth: it may
+ * come late, twice, or not at all, so every listener also polls.
+ */
+export interface Signals {
+  /** Wakes the channel's listeners, here at once, elsewhere soon. Coalesced; never waits, never throws. */
+  send(channel: Channel): void
+  /** Calls `wake` after each signal until disposed. `wake` must not throw. */
+  listen(channel: Channel, wake: () => void): Disposable
+}
+
+export interface Database extends AsyncDisposable {
+  readonly engine: 'pglite' | 'postgres'
+  /** For single statements. Using it while a transaction is open in the same call chain throws. */
+  readonly db: Db
+  /**
+   * Runs `work` in one READ COMMITTED transaction: commits when it resolves, rolls back when it
+   * throws. Use cases get the transaction only: on the embedded engine, which has one connection,
+   * a query on `db` in here would wait for ever.
+   */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  readonly signals: Signals
+  /** Resolves when a trivial statement was answered; throws `unavailable` otherwise. */
+  ping(): Promise<void>
+}

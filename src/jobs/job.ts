@@ -1,0 +1,102 @@
+// What a kind of job is: its definition (a name and its bounds) and the handler that app/ binds to
+// it. The engine knows jobs by these two shapes only.
+//
+//   pending ──claim──▶ running ──settle──▶ done
+//      ▲                  │ ├─retryable failure, hand back, lease ran out──▶ pending
+//      │                  │ └─final failure, out of attempts, too old─────▶ dead
+//      └──────────────redrive (from done or dead)──────────────────────────┘
+
+import type { Static, TSchema } from 'typebox'
+import type { Tx } from '../database/database.ts'
+import type { Timestamp } from '../database/tables.ts'
+
+export const jobStates = ['pending', 'running', 'done', 'dead'] as const
+export type JobState = (typeof jobStates)[number]
+
+export interface JobDefinition<S extends TSchema = TSchema> {
+  /** What the kind is called in the ledger, logs and metrics: `image.process`. */
+  name: string
+  /** Checked when a row is claimed: the ledger may hold what another release wrote. */
+  payload: S
+  maxAttempts: number
+  /** One attempt's limit; the attempt is aborted and counts as failed after it. */
+  timeoutMs: number
+}
+
+export function defineJob<S extends TSchema>(definition: JobDefinition<S>): JobDefinition<S> {
+  return definition
+}
+
+/** A job that this process has claimed. */
+export interface ClaimedJob<P = unknown> {
+  id: string
+  name: string
+  key: string
+  payload: P
+  lane: string
+  /** The running attempt's fence: every later move of this attempt repeats it. */
+  claim: string
+  /** Counted attempts, this one included; starts anew after a redrive. */
+  attempts: number
+  maxAttempts: number
+  /** traceparent (or request id) of the request that caused the job. */
+  trace: string | null
+  worker: string
+  queuedAt: Timestamp
+}
+
+/** How an attempt failed, as the ledger keeps it. */
+export interface JobFailure {
+  code: string
+  /** A sentence for a person; never a secret, never an address of the inside. */
+  detail: string
+  retryable: boolean
+  stage?: string
+  httpStatus?: number
+}
+
+/** What to do about a failure of one code. Chosen by the handler, obeyed by the engine. */
+export interface FailureRule {
+  retryable: boolean
+  /** Fewer attempts than the job's own maximum, for this code. */
+  maxAttempts?: number
+  /** False for what is our own fault: the attempt is taken back (JOB_MAX_AGE still ends the job). */
+  counts: boolean
+  /** Earliest time of the next attempt, when somebody told us (Retry-After). */
+  retryAfterMs?: number
+}
+
+export interface JobContext {
+  /** Aborted when the attempt times out, its lease is lost, or the process stops. `reason` says which. */
+  signal: AbortSignal
+}
+
+/**
+ * The effects of a finished attempt, run in the transaction that settles the job, after the job's
+ * row was fenced. `dropped` when what the job worked for is gone.
+ */
+export type Settlement = (tx: Tx) => Promise<'done' | 'dropped'>
+
+/**
+ * The owner's side of a job. Every `on…` runs inside the transaction of the ledger's move, after the
+ * job's row was locked: lock order is job → product → images, everywhere.
+ */
+export interface JobHandler<P = unknown> {
+  /**
+   * Asked before a claim, without a lock: false leaves the job for later without counting anything
+   * (a gate of the handler's is full). Must be quick and must not throw.
+   */
+  admit?(payload: P): boolean
+  /** The claim is taken. False: there is nothing left to work for, the job ends `done`, result `dropped`. */
+  onClaimed(tx: Tx, job: ClaimedJob<P>): Promise<boolean>
+  /** The work, outside any transaction. Resolves to the settlement; throws to fail the attempt. */
+  run(job: ClaimedJob<P>, context: JobContext): Promise<Settlement>
+  /** Turns what `run` or the settlement threw (or `worker_lost`, `job_timeout`) into failure and rule. Pure. */
+  classify(error: unknown): { failure: JobFailure; rule: FailureRule }
+  /** The job goes back to pending and is due at `dueAt`. */
+  onRetryScheduled(tx: Tx, job: ClaimedJob<P>, failure: JobFailure, dueAt: Timestamp): Promise<void>
+  /** The job is dead. */
+  onDead(tx: Tx, job: ClaimedJob<P>, failure: JobFailure): Promise<void>
+  /** The job goes back to pending, due at once, as if it had not been claimed (shutdown). */
+  onHandedBack(tx: Tx, job: ClaimedJob<P>): Promise<void>
+}

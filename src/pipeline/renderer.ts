@@ -1,0 +1,37 @@
+// What the parent asks of the picture children. The parent never decodes a picture itself.
+
+import type { Preset } from './presets.ts'
+
+export const pictureFormats = ['jpeg', 'png', 'webp', 'gif', 'avif'] as const
+export type PictureFormat = (typeof pictureFormats)[number]
+
+/** What the header says, before anything is decoded. */
+export interface Inspection {
+  format: PictureFormat
+  /** Upright: EXIF orientations 5–8 swap the stored sides. */
+  width: number
+  height: number
+  frames: number
+}
+
+export interface RenderedFile {
+  preset: string
+  body: Uint8Array
+  width: number
+  height: number
+  format: PictureFormat
+}
+
+export interface Rendered {
+  files: RenderedFile[]
+  /** ThumbHash of the picture, base64. */
+  thumbhash: string
+}
+
+/** A pool of children. Every method throws AppErrors with image codes; an abort rejects with the signal's reason. */
+export interface Renderer extends AsyncDisposable {
+  /** Reads the header and judges it by all limits. Decodes nothing. */
+  inspect(path: string, signal: AbortSignal): Promise<Inspection>
+  /** Decodes once and makes every preset from that. */
+  render(path: string, presets: readonly Preset[], signal: AbortSignal): Promise<Rendered>
+}
