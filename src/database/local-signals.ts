@@ -8,7 +8,10 @@ export function createLocalSignals(): Signals {
   const pending = new Set<Channel>()
   const of = (channel: Channel) => {
     let set = listeners.get(channel)
-    if (!set) listeners.set(channel, (set = new Set()))
+    if (!set) {
+      set = new Set()
+      listeners.set(channel, set)
+    }
     return set
   }
   return {

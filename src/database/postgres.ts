@@ -42,7 +42,10 @@ function namingPool(pool: pg.Pool): SqlPool {
   const names = new Map<string, string>()
   const nameOf = (text: string) => {
     let name = names.get(text)
-    if (!name) names.set(text, (name = createHash('sha1').update(text).digest('base64url')))
+    if (!name) {
+      name = createHash('sha1').update(text).digest('base64url')
+      names.set(text, name)
+    }
     return name
   }
   return {

@@ -6,7 +6,7 @@
 //      │                  │ └─final failure, out of attempts, too old─────▶ dead
 //      └──────────────redrive (from done or dead)──────────────────────────┘
 
-import type { Static, TSchema } from 'typebox'
+import type { TSchema } from 'typebox'
 import type { Tx } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
 
