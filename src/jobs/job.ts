@@ -55,6 +55,20 @@ export interface JobFailure {
   httpStatus?: number
 }
 
+/** The abort reason of an attempt that outlasted its definition's `timeoutMs`. */
+export class JobTimeout extends Error {
+  override readonly name = 'JobTimeout'
+}
+
+/** The moves of a claimed job, as its handler is told of them. */
+export type CommittedMove =
+  | 'claimed'
+  | 'done'
+  | 'dropped'
+  | 'retry_scheduled'
+  | 'dead'
+  | 'handed_back'
+
 /** What to do about a failure of one code. Chosen by the handler, obeyed by the engine. */
 export interface FailureRule {
   retryable: boolean
@@ -91,7 +105,7 @@ export interface JobHandler<P = unknown> {
   onClaimed(tx: Tx, job: ClaimedJob<P>): Promise<boolean>
   /** The work, outside any transaction. Resolves to the settlement; throws to fail the attempt. */
   run(job: ClaimedJob<P>, context: JobContext): Promise<Settlement>
-  /** Turns what `run` or the settlement threw (or `worker_lost`, `job_timeout`) into failure and rule. Pure. */
+  /** Turns what `run` or the settlement threw (or `worker_lost`, or a JobTimeout) into failure and rule. */
   classify(error: unknown): { failure: JobFailure; rule: FailureRule }
   /** The job goes back to pending and is due at `dueAt`. */
   onRetryScheduled(tx: Tx, job: ClaimedJob<P>, failure: JobFailure, dueAt: Timestamp): Promise<void>
@@ -99,4 +113,6 @@ export interface JobHandler<P = unknown> {
   onDead(tx: Tx, job: ClaimedJob<P>, failure: JobFailure): Promise<void>
   /** The job goes back to pending, due at once, as if it had not been claimed (shutdown). */
   onHandedBack(tx: Tx, job: ClaimedJob<P>): Promise<void>
+  /** After the transaction of a move was committed: the place for log lines and wake-ups. Must not throw. */
+  onCommitted?(job: ClaimedJob<P>, move: CommittedMove, failure?: JobFailure): void
 }
