@@ -1,0 +1,213 @@
+// The only way out of Vitrine to hosts that its users name. GET only, no cookies, no credentials, no
+// proxy variables; every hop of a redirect is judged like the first URL, every connection by its address.
+
+import { isUtf8 } from 'node:buffer'
+import { addAbortListener } from 'node:events'
+import type { IncomingHttpHeaders } from 'node:http'
+import { Agent, type Dispatcher } from 'undici'
+import { AppError } from '../errors.ts'
+import { type AddressPolicy, hostOf } from './address-policy.ts'
+import { createConnector } from './connector.ts'
+import { bodyFailure, requestFailure, statusFailure } from './failures.ts'
+import { createResolver, type Lookup } from './resolver.ts'
+
+export interface OutboundOptions {
+  policy: AddressPolicy
+  /** Of Vitrine, for the User-Agent. */
+  version: string
+  /** For name, TCP and TLS of one connection together. */
+  connectTimeoutMs: number
+  maxRedirects: number
+  /** The longest wait for an answer's headers, and between two pieces of its body; 10 s unless given. */
+  idleTimeoutMs?: number
+  /** How names become addresses; the system's name servers unless given. */
+  lookup?: Lookup
+}
+
+/** An answer of 200 whose body is still to be read. Disposing of it ends a transfer that is not over. */
+export interface OutboundResponse extends Disposable {
+  status: number
+  headers: IncomingHttpHeaders
+  /** To be read once. Throws `download_truncated`, `download_timeout`, or the signal's reason. */
+  body: AsyncIterable<Uint8Array>
+  /** Where the answer came from in the end. */
+  url: string
+}
+
+export interface Outbound extends AsyncDisposable {
+  /**
+   * Fetches a URL, through redirects. The signal covers the body too; an abort rejects with its reason.
+   * Throws `url_not_allowed dns_failed connect_failed tls_failed origin_* too_many_redirects
+   * download_timeout`, with the status where there was one.
+   */
+  get(url: string, options: { signal: AbortSignal }): Promise<OutboundResponse>
+}
+
+/** Pictures of one host at once; further ones wait for a connection. */
+const CONNECTIONS_PER_ORIGIN = 4
+
+/** Shorter than what servers keep, so that a request rarely meets a connection that is just closing. */
+const KEEP_ALIVE_MS = 4_000
+const MAX_KEEP_ALIVE_MS = 10_000
+
+const MAX_HEADER_BYTES = 16 * 1_024
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+
+/** 203 is a 200 from an intermediary. Anything else with a body is not the file: a part, a receipt, a choice. */
+const FILES = new Set([200, 203])
+
+export function openOutbound(options: OutboundOptions): Outbound {
+  const { policy, maxRedirects } = options
+  const closing = new AbortController()
+  const agent = openAgent(options, closing.signal)
+  const requestHeaders = {
+    'user-agent': `Vitrine/${options.version} (product pictures)`,
+    accept: 'image/*, */*;q=0.5',
+    // Pictures are compressed already. An encoded body would have to be unpacked by us, bombs included.
+    'accept-encoding': 'identity',
+  }
+
+  async function get(
+    first: string,
+    { signal }: { signal: AbortSignal },
+  ): Promise<OutboundResponse> {
+    let url = allowed(first, policy)
+    for (let redirects = 0; ; redirects += 1) {
+      const answer = await send(url, signal)
+      const location = locationOf(answer)
+      if (location === undefined) return fileOf(answer, url, signal)
+      discard(answer.body)
+      if (redirects === maxRedirects) throw tooManyRedirects(first, maxRedirects, answer)
+      url = redirected(location, url, { policy, status: answer.statusCode })
+    }
+  }
+
+  async function send(url: URL, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const { promise: aborted, reject } = Promise.withResolvers<never>()
+    using _ = addAbortListener(signal, () => reject(signal.reason))
+    const path = url.pathname + url.search
+    try {
+      // Raced, as undici notices an abort only once the connection stands.
+      return await Promise.race([
+        agent.request({ origin: url.origin, path, method: 'GET', headers: requestHeaders, signal }),
+        aborted,
+      ])
+    } catch (error) {
+      throw signal.aborted ? signal.reason : requestFailure(hostOf(url), error)
+    }
+  }
+
+  return {
+    get,
+    [Symbol.asyncDispose]: async () => {
+      closing.abort()
+      await agent.destroy()
+    },
+  }
+}
+
+function openAgent(
+  { policy, lookup = createResolver(), connectTimeoutMs, idleTimeoutMs = 10_000 }: OutboundOptions,
+  closing: AbortSignal,
+): Agent {
+  return new Agent({
+    connect: createConnector({ policy, lookup, connectTimeoutMs, closing }),
+    connections: CONNECTIONS_PER_ORIGIN,
+    allowH2: false,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: MAX_KEEP_ALIVE_MS,
+    headersTimeout: idleTimeoutMs,
+    bodyTimeout: idleTimeoutMs,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  })
+}
+
+function allowed(text: string, policy: AddressPolicy): URL {
+  const refusal = policy.checkUrl(text)
+  if (refusal) throw new AppError('url_not_allowed', `The URL ${refusal.detail}.`)
+  return new URL(text)
+}
+
+/** Where a redirect leads; undefined when the answer is none. */
+function locationOf({ statusCode, headers }: Dispatcher.ResponseData): string | undefined {
+  const location = headers.location
+  return REDIRECTS.has(statusCode) && typeof location === 'string' ? location : undefined
+}
+
+/**
+ * From https to http is followed: nothing of ours is in the request, an http URL could have been posted
+ * as well, and it is the authenticated origin that sends us there.
+ */
+function redirected(
+  location: string,
+  from: URL,
+  { policy, status }: { policy: AddressPolicy; status: number },
+): URL {
+  const bytes = Buffer.from(location, 'latin1')
+  const url = URL.parse(isUtf8(bytes) ? bytes.toString('utf8') : location, from.href)
+  if (url === null) throw statusFailure(hostOf(from), { status, retryAfter: undefined }, 0)
+  const refusal = policy.checkUrl(url.href)
+  if (refusal === undefined) return url
+  const message = `${hostOf(from)} redirects to a URL that is not allowed: it ${refusal.detail}.`
+  throw new AppError('url_not_allowed', message, { httpStatus: status })
+}
+
+function fileOf(answer: Dispatcher.ResponseData, url: URL, signal: AbortSignal): OutboundResponse {
+  const { statusCode: status, headers, body } = answer
+  try {
+    refuseOthers(answer, url)
+  } catch (error) {
+    discard(body)
+    throw error
+  }
+  return {
+    status,
+    headers,
+    body: translated(answer, url, signal),
+    url: url.href,
+    [Symbol.dispose]: () => discard(body),
+  }
+}
+
+function refuseOthers({ statusCode: status, headers }: Dispatcher.ResponseData, url: URL): void {
+  const host = hostOf(url)
+  if (!FILES.has(status)) {
+    const retryAfter = String(headers['retry-after'] ?? '')
+    throw statusFailure(host, { status, retryAfter }, Date.now())
+  }
+  const encoding = String(headers['content-encoding'] ?? 'identity')
+  if (encoding !== '' && encoding.toLowerCase() !== 'identity') {
+    const message = `${host} sends the file in a content encoding although none was accepted.`
+    throw new AppError('origin_refused', message, { httpStatus: status })
+  }
+}
+
+async function* translated(
+  { statusCode, body }: Dispatcher.ResponseData,
+  url: URL,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    throw signal.aborted ? signal.reason : bodyFailure(hostOf(url), statusCode, error)
+  }
+}
+
+function tooManyRedirects(
+  first: string,
+  maxRedirects: number,
+  { statusCode: httpStatus }: Dispatcher.ResponseData,
+): AppError {
+  const message = `${hostOf(new URL(first))} redirects more than ${maxRedirects} times.`
+  return new AppError('too_many_redirects', message, { httpStatus })
+}
+
+/**
+ * Closes the connection rather than reading on: whoever drips the rest of an unwanted body would hold
+ * it for as long as he likes.
+ */
+function discard(body: Dispatcher.ResponseData['body']): void {
+  body.on('error', () => {}).destroy()
+}
