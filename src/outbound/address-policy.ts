@@ -57,7 +57,7 @@ export function createAddressPolicy({ allow, ports }: AddressPolicyOptions): Add
     // ipaddr.js reads `127.1` and octal parts too; no resolver writes them. isIP lets zone ids through.
     if (isIP(text) === 0 || text.includes('%')) return 'not_an_address'
     // Unwraps ::ffff:a.b.c.d: the kernel connects to the IPv4 address inside.
-    const address = ipaddr.process(text)
+    const address = ipaddr.process(isIP(text) === 6 ? inHex(text) : text)
     if (allowed.some((range) => matches(address, range))) return undefined
     return specialUseOf(address)
   }
@@ -80,7 +80,9 @@ export function createAddressPolicy({ allow, ports }: AddressPolicyOptions): Add
     if (!ports.some(({ from, to }) => from <= portOf(url) && portOf(url) <= to)) {
       return { rule: 'port', detail: `must not use port ${portOf(url)}` }
     }
-    if (literalAddresses(url).every((address) => refusalOf(address) === undefined)) return undefined
+    const literals = literalAddresses(url)
+    if (literals.length === 0 || literals.some((it) => refusalOf(it) === undefined))
+      return undefined
     return { rule: 'private_address', detail: 'must not point to a private or reserved address' }
   }
 
@@ -97,10 +99,10 @@ export function isLocalhost(host: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost')
 }
 
-/** The address that stands in the URL itself, in whatever spelling: the URL parser has normalised it. */
+/** The addresses that a URL itself names, in whatever spelling: the URL parser has normalised it. */
 function literalAddresses(url: URL): string[] {
   const host = hostOf(url)
-  if (isLocalhost(host)) return ['127.0.0.1']
+  if (isLocalhost(host)) return ['127.0.0.1', '::1']
   return isIP(host) === 0 ? [] : [host]
 }
 
@@ -120,6 +122,11 @@ function specialUseOf(address: Address): string | undefined {
 /** RFC 5214: an interface identifier `[ug bits]00:5efe` tunnels to the IPv4 address in the last 32 bits. */
 function isIsatap({ parts }: ipaddr.IPv6): boolean {
   return ((parts[4] ?? 0) & ~0x0300) === 0 && parts[5] === 0x5efe
+}
+
+/** Without a dotted part: ipaddr.js takes `::a.b.c.d`, which is another address, for `::ffff:a.b.c.d`. */
+function inHex(address: string): string {
+  return hostOf(new URL(`http://[${address}]/`))
 }
 
 function parseRange(cidr: string): [Address, number] {
