@@ -1,31 +1,53 @@
 // Where rendered files live. Keys are made by the pipeline, never reused, and never come from outside
 // unchecked: an adapter refuses a key that is not of the form below.
 
-/** Segments of `A–Z a–z 0–9 . _ -`, none of them starting with a dot, joined by `/`; at most 512 characters. */
+/**
+ * Segments of `A–Z a–z 0–9 . _ -`, none of them starting with a dot, at most 255 characters each, joined
+ * by `/`; at most 512 characters in all.
+ */
 export const STORAGE_KEY =
-  /^(?=.{1,512}$)[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/
+  /^(?=.{1,512}$)[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]{0,254})*$/
+
+/** The path below which this service serves the files that it keeps itself. */
+export const MEDIA_PATH = '/media/'
 
 export interface StoredFile {
   /** Bytes of the whole file. */
   size: number
   contentType: string
-  /** The bytes from `start` to `end`, both inclusive; the whole file without them. */
-  read(range?: { start: number; end: number }): AsyncIterable<Uint8Array>
+  /**
+   * The bytes from `start` to `end`, both inclusive and inside the file (else a RangeError); the whole
+   * file without them. Throws `storage_failed` when the file was replaced or removed since it was opened.
+   */
+  read(range?: ByteRange): AsyncIterable<Uint8Array>
 }
 
+export interface ByteRange {
+  start: number
+  end: number
+}
+
+export interface PutOptions {
+  /** What the extension of the key stands for, by the table in keys.ts: the key alone must tell the type. */
+  contentType: string
+  signal?: AbortSignal
+}
+
+/** Methods throw a plain error, a defect, for a key that is not a STORAGE_KEY and after disposal. */
 export interface Storage extends AsyncDisposable {
-  /** Stores a file whole or not at all; a second put under the same key replaces it. Throws `storage_failed`. */
-  put(
-    key: string,
-    body: Uint8Array,
-    options: { contentType: string; signal?: AbortSignal },
-  ): Promise<void>
+  /**
+   * Stores a file whole or not at all, and durably; a second put under the same key replaces it.
+   * Throws `storage_failed`, or the signal's reason when that was first.
+   */
+  put(key: string, body: Uint8Array, options: PutOptions): Promise<void>
   /** The file, or undefined when there is none. Throws `storage_failed` when that cannot be told. */
   open(key: string): Promise<StoredFile | undefined>
   /** Removes the file; not an error when there is none. Throws `storage_failed`. */
   remove(key: string): Promise<void>
   /** A URL reference for the file: absolute, or a path on this service. Pure. */
   url(key: string): string
-  /** Resolves when files can be written; throws `storage_failed` otherwise. */
+  /** Resolves when files can be written; throws `storage_failed` otherwise, within seconds. */
   ping(): Promise<void>
+  /** Refuses new calls and resolves once the puts and removes under way have ended. */
+  [Symbol.asyncDispose](): Promise<void>
 }
