@@ -1,0 +1,41 @@
+// What `vitrine config` prints: every setting as it took effect and where it came from. Pure; the
+// values arrive with their secrets masked already.
+
+import type { EffectiveSetting } from '../config/effective-settings.ts'
+import { settingGroups } from '../config/settings.ts'
+
+const NAME_WIDTH = 26
+const VALUE_WIDTH = 40
+
+/** A table in groups, at most 100 columns wide unless a key of a source is longer than any of ours. */
+export function renderSettingsTable(settings: readonly EffectiveSetting[]): string {
+  const byName = new Map(settings.map((setting) => [setting.name, setting]))
+  const groups = settingGroups.map(({ title, names }) =>
+    [title, ...names.flatMap((name) => rows(byName.get(name)))].join('\n'),
+  )
+  return `${groups.join('\n\n')}\n`
+}
+
+/** `{ "PORT": { "value": "8080", "source": "default", … }, … }`; `value` is null where there is none. */
+export function renderSettingsJson(settings: readonly EffectiveSetting[]): string {
+  const entries = settings.map(({ name, value = null, source, key, hasEffect }) => [
+    name,
+    { value, source, key, has_effect: hasEffect },
+  ])
+  return `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`
+}
+
+/** One row, and one more for each further piece of a long value. */
+function rows(setting: EffectiveSetting | undefined): string[] {
+  if (!setting) return []
+  const [first = '-', ...further] = setting.value?.match(piecesOfValue) ?? []
+  const head = `  ${setting.name.padEnd(NAME_WIDTH)}${first.padEnd(VALUE_WIDTH)}  ${origin(setting)}`
+  return [head, ...further.map((piece) => `  ${' '.repeat(NAME_WIDTH)}${piece}`)]
+}
+
+const piecesOfValue = new RegExp(`.{1,${VALUE_WIDTH}}`, 'gsu')
+
+function origin({ name, source, key, hasEffect }: EffectiveSetting): string {
+  const found = key === name ? source : `${source}: ${key}`
+  return hasEffect || source === 'default' ? found : `${found}, no effect`
+}

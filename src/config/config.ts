@@ -1,0 +1,187 @@
+// Settings in, one frozen Config out. Nothing else in the program reads the environment or these
+// files, and nothing below app/ knows this type: everybody is handed the slice that concerns him.
+
+import { availableParallelism } from 'node:os'
+import { join, resolve as resolvePath } from 'node:path'
+import { ConfigError } from './config-error.ts'
+import { chooseDatabase, type DatabaseConfig } from './database-config.ts'
+import { type EffectiveSetting, effectiveSettings } from './effective-settings.ts'
+import { resolve } from './resolve.ts'
+import { brokenRules } from './rules.ts'
+import type { SettingName, Values } from './settings.ts'
+import { readSources, type Variables } from './sources.ts'
+
+/** Times in milliseconds, sizes in bytes, paths absolute. */
+export interface Config {
+  readonly role: Values['ROLE']
+  readonly dataDir: string
+  readonly server: {
+    readonly host: string
+    /** 0: any free port. */
+    readonly port: number
+    /** Without a slash at its end. Undefined means `http://localhost:<the port listened on>`, when `port` is 0. */
+    readonly publicUrl: string | undefined
+  }
+  readonly log: {
+    readonly level: Values['LOG_LEVEL']
+    readonly levels: NonNullable<Values['LOG_LEVELS']>
+  }
+  readonly database: DatabaseConfig
+  readonly migrateOnStart: boolean
+  readonly startTimeoutMs: number
+  readonly shutdownTimeoutMs: number
+  readonly jobs: {
+    readonly maxAttempts: number
+    readonly timeoutMs: number
+    readonly leaseMs: number
+    readonly heartbeatMs: number
+    readonly ringAgainMs: number
+    readonly window: number
+    readonly maxAgeMs: number
+    readonly keepDoneMs: number
+  }
+  readonly worker: {
+    readonly concurrency: number
+    readonly perHost: number
+    readonly renderProcesses: number
+  }
+  readonly outbound: {
+    /** Networks in CIDR notation. */
+    readonly allow: readonly string[]
+    /** Both ends inclusive. */
+    readonly ports: Values['OUTBOUND_PORTS']
+    readonly connectTimeoutMs: number
+    readonly timeoutMs: number
+    readonly maxBytes: number
+    readonly maxRedirects: number
+  }
+  readonly pictures: {
+    readonly maxPixels: number
+    readonly maxSide: number
+    readonly maxFrames: number
+    readonly maxDecodeBytes: number
+    readonly childMemoryBytes: number
+    readonly renderTimeoutMs: number
+  }
+  readonly cache: { readonly maxStaleMs: number; readonly maxBytes: number }
+  readonly storage: { readonly directory: string }
+}
+
+export interface LoadOptions {
+  /** Settings from the command line, by name: `{ ROLE: 'worker' }`. They beat every other source. */
+  overrides?: Variables
+  env?: Variables
+  /** The folder of `.env` and `config.yaml`, and the one that relative paths start from. */
+  cwd?: string
+  processors?: number
+}
+
+export interface LoadedConfig {
+  config: Config
+  /** Sentences for the operator: names without effect, probable typing errors. */
+  warnings: readonly string[]
+  /** What took effect and where it came from, without secrets. */
+  settings: readonly EffectiveSetting[]
+}
+
+/** Reads all sources of settings. Throws one ConfigError that tells every mistake. */
+export function loadConfig({
+  overrides = {},
+  env = process.env,
+  cwd = process.cwd(),
+  processors = availableParallelism(),
+}: LoadOptions = {}): LoadedConfig {
+  const sources = readSources({ overrides, env, cwd })
+  const resolved = resolve(sources)
+  const dataDir = resolvePath(cwd, resolved.values.DATA_DIR)
+  const database = chooseDatabase(resolved, { cwd, dataDir })
+
+  const warnings = [...sources.warnings, ...resolved.warnings, ...database.warnings]
+  const mistakes = [
+    ...sources.mistakes,
+    ...resolved.mistakes,
+    ...database.mistakes,
+    ...brokenRules(resolved, database.engine),
+  ]
+  if (mistakes.length > 0) throw new ConfigError(mistakes, warnings)
+
+  const config = deepFreeze(
+    buildConfig(resolved.values, { database: database.config, dataDir, processors }),
+  )
+  const derived = { ...derivedDefaults(config), ...database.derived }
+  return { config, warnings, settings: effectiveSettings(resolved, derived) }
+}
+
+interface Surroundings {
+  database: DatabaseConfig
+  dataDir: string
+  processors: number
+}
+
+function buildConfig(values: Values, { database, dataDir, processors }: Surroundings): Config {
+  const { PORT: port } = values
+  const localUrl = port === 0 ? undefined : `http://localhost:${port}`
+  return {
+    role: values.ROLE,
+    dataDir,
+    server: {
+      host: values.HOST ?? (database.engine === 'pglite' ? '127.0.0.1' : '0.0.0.0'),
+      port,
+      publicUrl: values.PUBLIC_URL ?? localUrl,
+    },
+    log: { level: values.LOG_LEVEL, levels: values.LOG_LEVELS ?? {} },
+    database,
+    migrateOnStart: values.MIGRATE_ON_START,
+    startTimeoutMs: values.START_TIMEOUT,
+    shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    jobs: {
+      maxAttempts: values.JOB_MAX_ATTEMPTS,
+      timeoutMs: values.JOB_TIMEOUT,
+      leaseMs: values.JOB_LEASE,
+      heartbeatMs: values.JOB_HEARTBEAT,
+      ringAgainMs: values.JOB_RING_AGAIN,
+      window: values.JOB_WINDOW,
+      maxAgeMs: values.JOB_MAX_AGE,
+      keepDoneMs: values.JOBS_KEEP_DONE,
+    },
+    worker: {
+      concurrency: values.WORKER_CONCURRENCY,
+      perHost: values.WORKER_PER_HOST,
+      renderProcesses: values.WORKER_RENDER_PROCESSES ?? processors,
+    },
+    outbound: {
+      allow: values.OUTBOUND_ALLOW ?? [],
+      ports: values.OUTBOUND_PORTS,
+      connectTimeoutMs: values.OUTBOUND_CONNECT_TIMEOUT,
+      timeoutMs: values.OUTBOUND_TIMEOUT,
+      maxBytes: values.OUTBOUND_MAX_SIZE,
+      maxRedirects: values.OUTBOUND_MAX_REDIRECTS,
+    },
+    pictures: {
+      maxPixels: values.PICTURE_MAX_PIXELS,
+      maxSide: values.PICTURE_MAX_SIDE,
+      maxFrames: values.PICTURE_MAX_FRAMES,
+      maxDecodeBytes: values.PICTURE_DECODE_MEMORY,
+      childMemoryBytes: values.PICTURE_CHILD_MEMORY,
+      renderTimeoutMs: values.PICTURE_RENDER_TIMEOUT,
+    },
+    cache: { maxStaleMs: values.CACHE_MAX_STALE, maxBytes: values.CACHE_SIZE },
+    storage: { directory: join(dataDir, 'objects') },
+  }
+}
+
+/** The defaults that depend on the surroundings, as they came out. */
+function derivedDefaults({ server, worker }: Config): Partial<Record<SettingName, string>> {
+  return {
+    HOST: server.host,
+    PUBLIC_URL: server.publicUrl ?? 'http://localhost:<port>',
+    WORKER_RENDER_PROCESSES: String(worker.renderProcesses),
+  }
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) {
+    if (typeof member === 'object' && member !== null) deepFreeze(member)
+  }
+  return Object.freeze(value)
+}

@@ -1,0 +1,168 @@
+// Which database the settings mean, and how to reach it. What is left out gets a default of ours, so
+// that PGHOST, PGSSLMODE and their like decide nothing; only for a password the driver may still look
+// where PostgreSQL's own tools look.
+
+import { readFileSync } from 'node:fs'
+import { resolve as resolvePath } from 'node:path'
+import type { SslMode } from './postgres-url.ts'
+import { describe, type Resolved } from './resolve.ts'
+import type { SettingName } from './settings.ts'
+
+/** TLS as `node:tls` takes it. Without `ca`, the authorities of Node.js are trusted. */
+export interface DatabaseTls {
+  readonly rejectUnauthorized: boolean
+  readonly ca?: string
+  /** Given when the host name is not to be checked. */
+  readonly checkServerIdentity?: () => undefined
+}
+
+export interface DatabaseConnection {
+  /** A host, or the folder of a Unix socket. */
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password?: string
+  readonly database: string
+  readonly ssl: false | DatabaseTls
+}
+
+export type DatabaseConfig =
+  | { readonly engine: 'pglite'; readonly directory: string }
+  | {
+      readonly engine: 'postgres'
+      readonly connection: DatabaseConnection
+      readonly poolSize: number
+    }
+
+export interface DatabaseChoice {
+  readonly engine: DatabaseConfig['engine']
+  /** To be used only when there are no mistakes, here and in the settings. */
+  readonly config: DatabaseConfig
+  /** Defaults of DB_* settings that took effect. */
+  readonly derived: Partial<Record<SettingName, string>>
+  readonly mistakes: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+export interface Folders {
+  /** Paths are relative to it. */
+  cwd: string
+  dataDir: string
+}
+
+/** Where the settings say that the database is. */
+type Place = 'embedded' | 'DATABASE_URL' | 'DB_*'
+
+interface Notes {
+  mistakes: string[]
+  warnings: string[]
+}
+
+const OTHER_PARAMETERS =
+  'DATABASE_URL has parameters without effect: only host, sslmode and sslrootcert are used'
+const UNUSED_CERTIFICATE = 'DB_SSLROOTCERT has no effect, because DB_SSLMODE is disable'
+const PREFER =
+  'sslmode prefer means require here; for a database without TLS set DB_SSLMODE=disable'
+const CERTIFICATE_NEEDED =
+  'DB_SSLROOTCERT must name a file for sslmode verify-ca, which without it would trust whom any authority has signed; or use verify-full'
+
+const addressSettings = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const
+
+/** Never throws. */
+export function chooseDatabase(resolved: Resolved, { cwd, dataDir }: Folders): DatabaseChoice {
+  const notes: Notes = { mistakes: [], warnings: [] }
+  const place = choosePlace(resolved, notes)
+  if (place === 'embedded') {
+    const config = { engine: 'pglite', directory: resolvePath(dataDir, 'db') } as const
+    return { engine: 'pglite', config, derived: {}, ...notes }
+  }
+  const address = addressAt(place, resolved)
+  const tls = chooseTls(place, resolved, cwd, notes)
+  const connection = { ...address, ssl: address.host.startsWith('/') ? (false as const) : tls }
+  const poolSize = resolved.values.DB_POOL_SIZE
+  const config = { engine: 'postgres', connection, poolSize } as const
+  return { engine: 'postgres', config, derived: place === 'DB_*' ? texts(address) : {}, ...notes }
+}
+
+/** Of two ways to say where PostgreSQL is, the one from the stronger source counts. */
+function choosePlace({ given }: Resolved, { mistakes, warnings }: Notes): Place {
+  const url = given.get('DATABASE_URL')
+  const [part] = addressSettings
+    .flatMap((name) => given.get(name) ?? [])
+    .sort((a, b) => a.rank - b.rank)
+  if (!url || !part) return url ? 'DATABASE_URL' : part ? 'DB_*' : 'embedded'
+  if (url.rank === part.rank) {
+    mistakes.push(
+      `${describe(url)} and ${describe(part)} both say where the database is: keep one of them`,
+    )
+    return 'DATABASE_URL'
+  }
+  const [used, unused] = url.rank < part.rank ? [url, part] : [part, url]
+  warnings.push(`${describe(unused)} has no effect: ${describe(used)} says where the database is`)
+  return used === url ? 'DATABASE_URL' : 'DB_*'
+}
+
+function addressAt(place: Place, { values }: Resolved): Omit<DatabaseConnection, 'ssl'> {
+  const url = place === 'DATABASE_URL' ? values.DATABASE_URL : undefined
+  const said = url ?? {
+    host: values.DB_HOST,
+    port: values.DB_PORT,
+    user: values.DB_USER,
+    password: values.DB_PASSWORD,
+    database: values.DB_NAME,
+  }
+  return {
+    host: said.host ?? 'localhost',
+    port: said.port ?? 5432,
+    user: said.user ?? 'postgres',
+    ...(said.password === undefined ? {} : { password: said.password }),
+    database: said.database ?? 'vitrine',
+  }
+}
+
+function texts({ host, port, user, database }: Omit<DatabaseConnection, 'ssl'>) {
+  return { DB_HOST: host, DB_PORT: String(port), DB_USER: user, DB_NAME: database }
+}
+
+function chooseTls(
+  place: Place,
+  { values, given }: Resolved,
+  cwd: string,
+  { mistakes, warnings }: Notes,
+): false | DatabaseTls {
+  const url = place === 'DATABASE_URL' ? values.DATABASE_URL : undefined
+  const setting = given.get('DB_SSLMODE')
+  if (url?.sslMode !== undefined && setting && url.sslMode !== values.DB_SSLMODE) {
+    mistakes.push(`${describe(setting)} and sslmode in DATABASE_URL differ: keep one of them`)
+  }
+  if (url?.hasOtherParameters) warnings.push(OTHER_PARAMETERS)
+  const mode = url?.sslMode ?? values.DB_SSLMODE
+  const file = url?.sslRootCert ?? values.DB_SSLROOTCERT
+  if (mode === 'disable') {
+    if (file !== undefined) warnings.push(UNUSED_CERTIFICATE)
+    return false
+  }
+  if (mode === 'prefer') warnings.push(PREFER)
+  if (mode === 'verify-ca' && file === undefined) mistakes.push(CERTIFICATE_NEEDED)
+  return tlsOf(mode, file === undefined ? undefined : readCertificate(file, cwd, mistakes))
+}
+
+/** As libpq has it: `require` together with an authority checks like `verify-ca`. */
+function tlsOf(mode: Exclude<SslMode, 'disable'>, ca: string | undefined): DatabaseTls {
+  if (mode === 'verify-full')
+    return { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) }
+  if (ca === undefined) return { rejectUnauthorized: false }
+  return { rejectUnauthorized: true, ca, checkServerIdentity: () => undefined }
+}
+
+function readCertificate(file: string, cwd: string, mistakes: string[]): string {
+  let problem = 'it holds none'
+  try {
+    const pem = readFileSync(resolvePath(cwd, file), 'utf8')
+    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem
+  } catch (error) {
+    problem = String((error as NodeJS.ErrnoException).code)
+  }
+  mistakes.push(`DB_SSLROOTCERT must name a file of PEM certificates: ${problem}`)
+  return ''
+}

@@ -1,0 +1,76 @@
+// The settings of the process itself: where it listens, what it runs, how it starts, stops and logs.
+
+import type { SettingTable } from './setting.ts'
+import {
+  boolean,
+  choicePerArea,
+  duration,
+  host,
+  integer,
+  oneOf,
+  path,
+  publicUrl,
+} from './value-types.ts'
+
+export const roles = ['api', 'worker', 'all'] as const
+export const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+export const serviceSettings = {
+  ROLE: {
+    type: oneOf(roles),
+    default: 'all',
+    description:
+      'What this process does: answer requests (`api`), process pictures (`worker`), or both (`all`). `api` and `worker` need PostgreSQL, because the embedded database serves one process.',
+  },
+  HOST: {
+    type: host,
+    derived: '`127.0.0.1` with the embedded database, else `0.0.0.0`',
+    yaml: 'server.host',
+    description: 'The address to listen on.',
+  },
+  PORT: {
+    type: integer({ min: 0, max: 65_535 }),
+    default: '8080',
+    yaml: 'server.port',
+    description: 'The port to listen on; `0` takes any free one.',
+  },
+  PUBLIC_URL: {
+    type: publicUrl,
+    derived: '`http://localhost:<port>`',
+    secret: 'url',
+    description:
+      'The address under which clients reach the service; links to pictures start with it.',
+  },
+  DATA_DIR: {
+    type: path,
+    default: './data',
+    description: 'The folder of everything embedded: the database and the rendered files.',
+  },
+  MIGRATE_ON_START: {
+    type: boolean,
+    default: 'true',
+    description:
+      'Whether a start brings the database schema up to date; else it is done by the `migrate` command.',
+  },
+  START_TIMEOUT: {
+    type: duration(),
+    default: '30s',
+    description: 'How long a start waits for the database before it gives up.',
+  },
+  SHUTDOWN_TIMEOUT: {
+    type: duration(),
+    default: '25s',
+    description:
+      'How long running work may take to finish after SIGTERM before it is handed back. Below the 30 s after which Kubernetes kills.',
+  },
+  LOG_LEVEL: {
+    type: oneOf(levels),
+    default: 'info',
+    description: 'The least severe messages that are logged.',
+  },
+  LOG_LEVELS: {
+    type: choicePerArea(levels),
+    description:
+      'Levels of single areas that differ from `LOG_LEVEL`, such as `pipeline=debug,http=warn`.',
+  },
+} as const satisfies SettingTable
