@@ -30,6 +30,13 @@ const tlsReasons: Readonly<Record<string, string>> = {
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS there',
 }
 
+/** Answers that cannot be understood. The parser's own errors come with and without a code. */
+const notHttp = new Set([
+  'HTTPParserError',
+  'UND_ERR_HEADERS_OVERFLOW',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+])
+
 /** True when a `dns_failed` says that the name does not exist, rather than that nobody could tell. */
 export function isUnknownHost(error: unknown): boolean {
   return isAppError(error, 'dns_failed') && codeOf(error.cause) === UNKNOWN_HOST
@@ -68,7 +75,7 @@ export function requestFailure(host: string, cause: unknown): unknown {
   const code = codeOf(cause)
   if (isAppError(cause) || isOurs(code)) return cause
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout(host, { cause })
-  if (code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('HPE_')) {
+  if (notHttp.has(code) || code.startsWith('HPE_')) {
     return new AppError('origin_error', `${host} answered with something that is not HTTP.`, {
       cause,
     })
