@@ -24,14 +24,19 @@ export interface RenderedFile {
 
 export interface Rendered {
   files: RenderedFile[]
-  /** ThumbHash of the picture, base64. */
+  /** ThumbHash of the picture (about 25 bytes, a blurred preview), base64. */
   thumbhash: string
 }
 
-/** A pool of children. Every method throws AppErrors with image codes; an abort rejects with the signal's reason. */
+/**
+ * A pool of children. Its methods take files of the spool folder, by absolute path, and throw AppErrors:
+ * with image codes for what is wrong with the picture, or what it did to a child; `unavailable` (try
+ * later, the picture is not to blame) while no child can be started. An abort rejects with the
+ * signal's reason.
+ */
 export interface Renderer extends AsyncDisposable {
-  /** Reads the header and judges it by all limits. Decodes nothing. */
+  /** Tells the format by content, reads the header and judges it by all limits. Decodes nothing. */
   inspect(path: string, signal: AbortSignal): Promise<Inspection>
-  /** Decodes once and makes every preset from that. */
+  /** Decodes once and makes every preset (at least one) from that. For pictures that `inspect` let pass. */
   render(path: string, presets: readonly Preset[], signal: AbortSignal): Promise<Rendered>
 }
