@@ -13,16 +13,26 @@ export type Executor = Db | Tx
 
 /** `jobs`: something became due. `events`: the log grew. */
 export type Channel = 'jobs' | 'events'
+export const channels: readonly Channel[] = ['jobs', 'events']
 
 /**
  * Wakes sleepers in this process and, on PostgreSQL, in every other. A hint, never the truth: it may
  * come late, twice, or not at all, so every listener also polls.
  */
 export interface Signals {
-  /** Wakes the channel's listeners, here at once, elsewhere soon. Coalesced; never waits, never throws. */
+  /** Wakes the channel's listeners, here at once, elsewhere soon. Coalesced; never waits, never throws. Call it after the commit. */
   send(channel: Channel): void
-  /** Calls `wake` after each signal until disposed. `wake` must not throw. */
+  /** Calls `wake` after each signal until disposed, and when signals may have been missed. `wake` must not throw. */
   listen(channel: Channel, wake: () => void): Disposable
+  /** True while signals of other processes arrive; always true where there are no others. */
+  readonly connected: boolean
+}
+
+/** The raw session of `Database.exclusive`: no observer, no named statements, no time limit of ours. */
+export interface RawSession {
+  query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>
+  /** Runs a whole file of statements. */
+  script(text: string): Promise<void>
 }
 
 export interface Database extends AsyncDisposable {
@@ -32,10 +42,15 @@ export interface Database extends AsyncDisposable {
   /**
    * Runs `work` in one READ COMMITTED transaction: commits when it resolves, rolls back when it
    * throws. Use cases get the transaction only: on the embedded engine, which has one connection,
-   * a query on `db` in here would wait for ever.
+   * a query on `db` in here would wait for ever. Throws when a statement failed although `work` went
+   * on: nothing was committed. `unavailable` from a lost connection may come after a commit.
    */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** Lends one session for what Kysely cannot say: migrations. Closed afterwards if `work` throws. */
+  exclusive<T>(work: (session: RawSession) => Promise<T>): Promise<T>
   readonly signals: Signals
-  /** Resolves when a trivial statement was answered; throws `unavailable` otherwise. */
-  ping(): Promise<void>
+  /** Resolves when a trivial statement was answered; throws `unavailable` otherwise, within `timeoutMs` (2,000). */
+  ping(timeoutMs?: number): Promise<void>
+  /** Refuses new work with `unavailable`, waits for what runs, closes. May be called again. */
+  [Symbol.asyncDispose](): Promise<void>
 }

@@ -1,12 +1,23 @@
-// Applies migrations/ in order, each once: forward only, checksummed, one transaction a file.
-// Any number of processes may start at once: the lock on the history table lets one through.
+// Applies migrations/ in order, each once: forward only, checksummed, all that are pending in one
+// transaction. Any number of processes may start at once: a lock lets them through one by one.
 
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
-import { CompiledQuery, sql } from 'kysely'
-import type { Database, Tx } from './database.ts'
+import type { Database, RawSession } from './database.ts'
+import { sqlState } from './sql-errors.ts'
 
 const FILES = new URL('../../migrations/', import.meta.url)
+
+/** Any number will do that no other program on the same database takes: the letters of `vitrine` in ASCII. */
+const LOCK = 0x76697472
+
+export interface MigrateOptions {
+  /** The folder with the files, ending in a slash. */
+  files?: URL
+}
+
+const HISTORY = `CREATE TABLE IF NOT EXISTS vitrine_migrations (
+  name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`
 
 interface Migration {
   name: string
@@ -14,74 +25,122 @@ interface Migration {
   checksum: string
 }
 
-/** Returns the names of the files that were applied now. Throws when an applied file was changed or is missing. */
-export async function migrate(database: Database): Promise<string[]> {
-  const files = await readMigrations()
-  await createHistory(database)
-  return await database.transaction(async (tx) => {
-    await sql`LOCK TABLE schema_migrations IN EXCLUSIVE MODE`.execute(tx)
-    const applied = await sql<{ name: string; checksum: string }>`
-      SELECT name, checksum FROM schema_migrations ORDER BY name`.execute(tx)
-    const pending = pendingMigrations(files, applied.rows)
-    for (const file of pending) await apply(tx, file)
-    return pending.map((file) => file.name)
+interface Applied {
+  name: string
+  checksum: string
+}
+
+/**
+ * Returns the names of the files that were applied now: all of them or, when it throws, none.
+ * Throws an Error for the operator when an applied file was changed or is missing, when the tables
+ * of something else are in the way, when a right or an extension is wanting.
+ */
+export async function migrate(
+  database: Database,
+  { files = FILES }: MigrateOptions = {},
+): Promise<string[]> {
+  const migrations = await readMigrations(files)
+  return await database.exclusive(async (session) => {
+    await session.script('BEGIN') // undone with the session when anything throws
+    const applied = await applyPending(session, migrations)
+    await session.script('COMMIT')
+    return applied
   })
 }
 
-async function readMigrations(): Promise<Migration[]> {
-  const names = (await readdir(FILES)).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort()
+/** The names of the files that `migrate` would apply; changes nothing. Throws as it does for changed or missing files. */
+export async function pendingMigrations(
+  database: Database,
+  { files = FILES }: MigrateOptions = {},
+): Promise<string[]> {
+  const migrations = await readMigrations(files)
+  const pending = await database.exclusive(async (session) => {
+    const [history] = await session.query<{ exists: boolean }>(
+      `SELECT to_regclass('vitrine_migrations') IS NOT NULL AS exists`,
+    )
+    return pendingOf(migrations, history?.exists ? await selectApplied(session) : [])
+  })
+  return pending.map(({ name }) => name)
+}
+
+async function readMigrations(folder: URL): Promise<Migration[]> {
+  const names = (await readdir(folder)).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort()
   return await Promise.all(
     names.map(async (name) => {
-      const text = await readFile(new URL(name, FILES), 'utf8')
+      const text = await readFile(new URL(name, folder), 'utf8')
       return { name, text, checksum: createHash('sha256').update(text).digest('hex') }
     }),
   )
 }
 
-/** `CREATE TABLE IF NOT EXISTS` is not safe against itself; who loses that race finds the table there. */
-async function createHistory(database: Database): Promise<void> {
-  const create = sql`CREATE TABLE IF NOT EXISTS schema_migrations (
-    name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`
-  try {
-    await create.execute(database.db)
-  } catch {
-    await create.execute(database.db)
-  }
+async function applyPending(
+  session: RawSession,
+  migrations: readonly Migration[],
+): Promise<string[]> {
+  // Neither waiting for another process nor rewriting a large table is bound to a request's time.
+  await session.script('SET LOCAL statement_timeout = 0')
+  await session.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
+  await run(session, 'the list of migrations', HISTORY)
+  const pending = pendingOf(migrations, await selectApplied(session))
+  for (const migration of pending) await apply(session, migration)
+  return pending.map(({ name }) => name)
 }
 
-function pendingMigrations(
-  files: readonly Migration[],
-  applied: readonly { name: string; checksum: string }[],
-): Migration[] {
-  const byName = new Map(files.map((file) => [file.name, file]))
+async function selectApplied(session: RawSession): Promise<Applied[]> {
+  return await session.query('SELECT name, checksum FROM vitrine_migrations ORDER BY name')
+}
+
+function pendingOf(migrations: readonly Migration[], applied: readonly Applied[]): Migration[] {
+  const byName = new Map(migrations.map((migration) => [migration.name, migration]))
   for (const { name, checksum } of applied) {
-    const file = byName.get(name)
-    if (!file)
+    const migration = byName.get(name)
+    if (!migration)
       throw new Error(
         `migration ${name} was applied but its file is missing: this checkout is older than the database`,
       )
-    if (file.checksum !== checksum)
+    if (migration.checksum !== checksum)
       throw new Error(
         `migration ${name} was changed after it was applied: restore the file and add a new migration`,
       )
+    byName.delete(name)
   }
-  const done = new Set(applied.map(({ name }) => name))
-  return files.filter((file) => !done.has(file.name))
+  return [...byName.values()]
 }
 
-async function apply(tx: Tx, file: Migration): Promise<void> {
-  for (const statement of splitStatements(file.text))
-    await tx.executeQuery(CompiledQuery.raw(statement))
-  await sql`INSERT INTO schema_migrations (name, checksum) VALUES (${file.name}, ${file.checksum})`.execute(
-    tx,
-  )
+async function apply(session: RawSession, { name, text, checksum }: Migration): Promise<void> {
+  await run(session, `migration ${name}`, text)
+  await session.query('INSERT INTO vitrine_migrations (name, checksum) VALUES ($1, $2)', [
+    name,
+    checksum,
+  ])
 }
 
-/** Migrations keep to statements that end in `;` at the end of a line; comments are dropped first. */
-export function splitStatements(text: string): string[] {
-  return text
-    .replace(/^\s*--.*$/gm, '')
-    .split(/;\s*$/m)
-    .map((statement) => statement.trim())
-    .filter((statement) => statement !== '')
+async function run(session: RawSession, what: string, text: string): Promise<void> {
+  try {
+    await session.script(text)
+  } catch (error) {
+    throw explain(what, error)
+  }
+}
+
+/** By SQLSTATE: what an operator does about it. */
+const advice: Readonly<Record<string, string>> = {
+  // Undefined file before PostgreSQL 16, feature not supported since.
+  '58P01': 'the extension is not installed on the server: install the package postgresql-contrib',
+  '0A000': 'the extension is not installed on the server: install the package postgresql-contrib',
+  '42501':
+    'an administrator must grant the user CREATE on the database and on its schema, or run CREATE EXTENSION pg_trgm there once',
+  '42P07':
+    'something else has its tables in this database: give Vitrine one of its own, or another schema by search_path',
+  '42710':
+    'something else has its objects in this database: give Vitrine one of its own, or another schema by search_path',
+}
+
+function explain(what: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const hint = advice[sqlState(error) ?? '']
+  if (!hint) return error
+  return new Error(`${what} cannot be applied: ${error.message}; ${hint}`, {
+    cause: error,
+  })
 }

@@ -3,42 +3,69 @@
 
 import { AppError } from '../errors.ts'
 
-/** Seconds a client is asked to wait while the database is away; start-up of PostgreSQL takes 1–2 s. */
+/** What a client is asked to wait while the database is away: start-up of PostgreSQL takes 1–2 s. */
 const RETRY_AFTER_MS = 2_000
 
 const NOT_REACHABLE =
-  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT)$/
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|EACCES)$/
 
-/** 08: connection; 57P0x: shut down or starting; 53: out of connections, memory, disk; 40: deadlock, serialisation. */
-const UNAVAILABLE_SQLSTATE = /^(08...|57P0[1-5]|53...|40001|40P01|25P0[34]|55P03|57014)$/
+/** What `pg` says without a code when its socket is gone or its client-side deadline has passed. */
+const DRIVER_LOST =
+  /Connection terminated|not queryable|Query read timeout|timeout expired|timeout exceeded when trying to connect/
 
+/**
+ * The session is gone or must not be used again. 08: connection. 57P0x: shut down, starting up.
+ * 53300: no session to be had. 25P03, 25P04: it was idle in its transaction, or in it for too long.
+ * 25006: a standby where a primary was. 26000: a pooler between us handed out another session.
+ */
+const SESSION_LOST = /^(08...|57P0[1-5]|53300|25P0[34]|25006|26000)$/
+
+/**
+ * This statement failed for want of something, and may succeed later on the same session. 40: deadlock,
+ * serialisation. 53: memory, disk. 55P03: lock. 57014: it took longer than `statement_timeout`, which
+ * on the statements of Vitrine means overload, or an operator cancelled it.
+ */
+const BUSY = /^(40001|40P01|53...|55P03|57014)$/
+
+/** The five characters that PostgreSQL classifies an error by; undefined for any other error. */
 export function sqlState(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | undefined)?.code
+  const { code } = fieldsOf(error)
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
+
+/** True when the session that threw this must be closed. */
+export function isSessionLost(error: unknown): boolean {
+  const { code, message, errors, routine } = fieldsOf(error)
+  if (Array.isArray(errors)) return errors.some(isSessionLost)
+  // "cached plan must not change result type": a migration changed a table under a named statement.
+  if (routine === 'RevalidateCachedQuery') return true
+  return (
+    (typeof code === 'string' && (SESSION_LOST.test(code) || NOT_REACHABLE.test(code))) ||
+    (typeof message === 'string' && DRIVER_LOST.test(message))
+  )
 }
 
 /** `unavailable` when the database is away or overloaded; anything else comes back as it was. */
 export function toAppError(error: unknown): unknown {
-  if (error instanceof AppError || !isUnavailable(error)) return error
-  return new AppError('unavailable', 'The database cannot be reached or does not answer.', {
-    retryAfterMs: RETRY_AFTER_MS,
-    cause: error,
-  })
+  if (error instanceof AppError) return error
+  if (isSessionLost(error)) return unavailable(error)
+  if (BUSY.test(sqlState(error) ?? ''))
+    return unavailable(error, 'The database is too busy to answer.')
+  return error
 }
 
-function isUnavailable(error: unknown): boolean {
-  const state = sqlState(error)
-  if (state && UNAVAILABLE_SQLSTATE.test(state)) return true
-  const { code, message, errors } = (error ?? {}) as {
-    code?: string
-    message?: string
-    errors?: unknown[]
-  }
-  if (Array.isArray(errors)) return errors.some(isUnavailable)
-  return (
-    (code !== undefined && NOT_REACHABLE.test(code)) ||
-    /Connection terminated|timeout exceeded when trying to connect|not queryable/i.test(
-      message ?? '',
-    )
-  )
+export function unavailable(
+  cause: unknown,
+  message = 'The database cannot be reached or does not answer.',
+): AppError {
+  return new AppError('unavailable', message, { retryAfterMs: RETRY_AFTER_MS, cause })
+}
+
+function fieldsOf(error: unknown): {
+  code?: unknown
+  message?: unknown
+  errors?: unknown
+  routine?: unknown
+} {
+  return typeof error === 'object' && error !== null ? error : {}
 }

@@ -11,6 +11,7 @@ import pg from 'pg'
 import type { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { type DatabaseOptions, openDatabase } from '../../src/database/open.ts'
+import { skipUnlessRequired } from './required.ts'
 
 export interface TestDatabase extends AsyncDisposable {
   /** How another session, or another process on PostgreSQL, opens the same data. */
@@ -38,8 +39,8 @@ export function describeOnEachDatabase(name: string, suite: (engine: TestEngine)
 
 /** For what only several sessions can show: races, NOTIFY, processes. */
 export function describeOnPostgres(name: string, suite: () => void): void {
-  const skip = serverUrl === undefined ? 'TEST_DATABASE_URL is not set' : false
-  describe(`${name} (postgres)`, { skip }, suite)
+  const missing = serverUrl === undefined ? 'TEST_DATABASE_URL is not set' : undefined
+  describe(`${name} (postgres)`, { skip: skipUnlessRequired('postgres', missing) }, suite)
 }
 
 async function createPglite(): Promise<TestDatabase> {
@@ -138,6 +139,7 @@ function databaseUrl(server: string, name: string): string {
 async function migrationsHash(): Promise<string> {
   const folder = new URL('../../migrations/', import.meta.url)
   const hash = createHash('sha256')
+  hash.update(await readFile(new URL('../../src/database/migrate.ts', import.meta.url)))
   for (const name of (await readdir(folder)).sort()) {
     hash.update(name).update(await readFile(new URL(name, folder)))
   }

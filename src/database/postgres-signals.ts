@@ -1,0 +1,134 @@
+// Signals between processes by LISTEN and NOTIFY, on a session of their own: NOTIFY inside the
+// transactions that cause it cost 62 % of write throughput, because of a lock held through commit.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { type Channel, channels, type Signals } from './database.ts'
+import { createLocalSignals } from './local-signals.ts'
+
+const FIRST_RETRY_MS = 100
+const LAST_RETRY_MS = 5_000
+/** A session whose peer has silently gone is found out within these two. */
+const HEARTBEAT_MS = 10_000
+const STATEMENT_TIMEOUT_MS = 5_000
+
+/** Prefixed, as every user of the database shares the names. */
+const nameOf = (channel: Channel) => `vitrine_${channel}`
+const channelOf = new Map(channels.map((channel) => [nameOf(channel), channel]))
+
+/**
+ * Resolves after the first attempt to connect, whatever came of it, and never rejects: listeners
+ * poll as well, so a lost session costs time only. It is tried again for ever.
+ */
+export async function openPostgresSignals(
+  config: pg.ClientConfig,
+): Promise<Signals & AsyncDisposable> {
+  const local = createLocalSignals()
+  const stopping = new AbortController()
+  const attempted = Promise.withResolvers<void>()
+  let courier: Courier | undefined
+
+  const attend = async () => {
+    const client = new pg.Client({ ...config, query_timeout: STATEMENT_TIMEOUT_MS })
+    const end = () => void client.end()
+    try {
+      const { ended } = await startListening(client, local)
+      stopping.signal.throwIfAborted()
+      stopping.signal.addEventListener('abort', end)
+      courier = createCourier(client)
+      for (const channel of channels) {
+        local.send(channel) // others may have signalled while nobody listened here
+        courier.send(channel) // and we while nobody could be told
+      }
+      attempted.resolve()
+      await ended
+    } finally {
+      courier?.stop()
+      courier = undefined
+      stopping.signal.removeEventListener('abort', end)
+      end()
+    }
+  }
+  const run = async () => {
+    let delay = FIRST_RETRY_MS
+    while (!stopping.signal.aborted) {
+      const wasConnected = await attend().then(
+        () => true,
+        () => false,
+      )
+      attempted.resolve()
+      delay = wasConnected ? FIRST_RETRY_MS : Math.min(2 * delay, LAST_RETRY_MS)
+      await sleep(delay, undefined, { signal: stopping.signal }).catch(() => {})
+    }
+  }
+
+  const running = run()
+  await attempted.promise
+  return {
+    get connected() {
+      return courier !== undefined
+    },
+    listen: local.listen,
+    send: (channel) => {
+      local.send(channel)
+      courier?.send(channel)
+    },
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+/** Connects and listens; `ended` resolves when the session is over, by whatever cause. */
+async function startListening(
+  client: pg.Client,
+  local: Signals,
+): Promise<{ ended: Promise<void> }> {
+  client.on('error', () => {}) // 'end' follows
+  const ended = new Promise<void>((resolve) => client.once('end', () => resolve()))
+  await client.connect()
+  const { processID: ownId } = client as pg.Client & { processID: number }
+  client.on('notification', ({ channel: name, processId }) => {
+    const channel = channelOf.get(name)
+    // Our own come back to us too, long after the listeners here were woken.
+    if (channel && processId !== ownId) local.send(channel)
+  })
+  await client.query(channels.map((channel) => `LISTEN ${nameOf(channel)}`).join('; '))
+  return { ended }
+}
+
+interface Courier {
+  send(channel: Channel): void
+  stop(): void
+}
+
+/** Tells other processes, with one statement under way at most: what is sent meanwhile goes with the next. */
+function createCourier(client: pg.Client): Courier {
+  const unsent = new Set<Channel>()
+  let busy = false
+  const notify = async () => {
+    if (busy) return
+    busy = true
+    try {
+      do {
+        const names = [...unsent].map(nameOf)
+        unsent.clear()
+        await client.query(`SELECT pg_notify(name, '') FROM unnest($1::text[]) AS name`, [names])
+      } while (unsent.size > 0)
+    } catch {
+      void client.end() // whoever attends to the session opens another
+    } finally {
+      busy = false
+    }
+  }
+  // Telling nobody anything is a round trip too.
+  const heartbeat = setInterval(notify, HEARTBEAT_MS)
+  return {
+    send: (channel) => {
+      unsent.add(channel)
+      void notify()
+    },
+    stop: () => clearInterval(heartbeat),
+  }
+}
