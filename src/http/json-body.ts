@@ -1,0 +1,77 @@
+// Request bodies: JSON in UTF-8, parsed strictly, for the routes that take a body. A route that
+// takes none ignores what it is sent, whatever that is.
+
+import { TextDecoder } from 'node:util'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { AppError } from '../errors.ts'
+import { jsonErrorOffset } from '../lib/json-error.ts'
+
+/**
+ * The largest legal product takes 615 KB: 10,200 characters of text and 20 URLs of 2,048, each
+ * written as a pair of \uXXXX escapes (12 bytes). The rest leaves room for fields that we ignore.
+ */
+export const BODY_LIMIT = 1024 * 1024
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+export function acceptJsonBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
+    async (request: FastifyRequest, body: Buffer) => {
+      if (!takesBody(request)) return undefined
+      checkEncoding(request)
+      return parseJson(body)
+    },
+  )
+  app.addContentTypeParser('*', async (request: FastifyRequest) => {
+    if (takesBody(request)) throw unsupported('The body must be application/json.')
+  })
+}
+
+function takesBody(request: FastifyRequest): boolean {
+  return request.routeOptions.schema?.body !== undefined
+}
+
+/** JSON between systems is UTF-8 (RFC 8259 §8.1); what says otherwise would be misread. */
+function checkEncoding({ headers }: FastifyRequest): void {
+  const [, charset] = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(headers['content-type'] ?? '') ?? []
+  if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
+    throw unsupported('JSON must be encoded in UTF-8.')
+  }
+  if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) {
+    throw unsupported('Compressed bodies are not accepted.')
+  }
+}
+
+/** Throws `malformed_json` that says where. */
+export function parseJson(body: Buffer): unknown {
+  const text = decode(body)
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new AppError('malformed_json', whatIsWrong(text), { cause })
+  }
+}
+
+function decode(body: Buffer): string {
+  try {
+    return decoder.decode(body)
+  } catch (cause) {
+    throw new AppError('malformed_json', 'The body is not UTF-8.', { cause })
+  }
+}
+
+function whatIsWrong(text: string): string {
+  if (text.trim() === '') return 'The body is empty where a JSON object is expected.'
+  const offset = jsonErrorOffset(text) ?? 0
+  if (offset >= text.length) return `The body ends too early, at position ${offset}.`
+  const before = text.slice(0, offset).split('\n')
+  const column = (before.at(-1)?.length ?? 0) + 1
+  return `The body stops being JSON at position ${offset} (line ${before.length}, column ${column}).`
+}
+
+function unsupported(detail: string): AppError {
+  return new AppError('unsupported_media_type', detail)
+}

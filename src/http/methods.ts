@@ -1,0 +1,69 @@
+// What may be done at a path, for the requests that no route takes: 405 and OPTIONS both name it.
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '../errors.ts'
+import { pathOf } from './request-log.ts'
+
+export interface MethodTable {
+  add(method: string | string[], pattern: string): void
+  /** The methods of this path, OPTIONS among them; undefined when nothing is there. */
+  allowed(path: string): string[] | undefined
+}
+
+const order = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+export function createMethodTable(): MethodTable {
+  const patterns = new Map<string, { matches: RegExp; methods: Set<string> }>()
+  return {
+    add: (method, pattern) => {
+      const entry = patterns.get(pattern) ?? { matches: matcher(pattern), methods: new Set() }
+      for (const one of [method].flat()) entry.methods.add(one)
+      patterns.set(pattern, entry)
+    },
+    allowed: (path) => {
+      const found = [...patterns.values()].filter(({ matches }) => matches.test(path))
+      if (found.length === 0) return undefined
+      const methods = new Set(found.flatMap((entry) => [...entry.methods]))
+      return order.filter((method) => method === 'OPTIONS' || methods.has(method))
+    },
+  }
+}
+
+/** `:name` is one segment, `*` the rest: the two kinds of variable that our routes have. */
+function matcher(pattern: string): RegExp {
+  const source = pattern
+    .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+    .replace(/:\w+/g, '[^/]+')
+    .replace('*', '.+')
+  return new RegExp(`^${source}$`)
+}
+
+/**
+ * Answers OPTIONS; otherwise the AppError that a request without a route ends in, its `Allow` already
+ * set. Comes before the body is read: what is not taken need not be parsed.
+ */
+export function answerUnrouted(
+  table: MethodTable,
+  { method, url }: FastifyRequest,
+  reply: FastifyReply,
+): AppError | undefined {
+  const path = pathOf(url)
+  // `OPTIONS *` asks what the server can do at all.
+  const methods = path === '*' ? order : table.allowed(path)
+  if (!methods) return notFound()
+  reply.header('allow', methods.join(', '))
+  if (method !== 'OPTIONS') return notAllowed(method, methods)
+  reply.code(204).send()
+  return undefined
+}
+
+export function notFound(): AppError {
+  return new AppError('not_found', 'There is nothing at this address.')
+}
+
+export function notAllowed(method: string, methods: readonly string[]): AppError {
+  return new AppError(
+    'method_not_allowed',
+    `${method} is not allowed here; these are: ${methods.join(', ')}.`,
+  )
+}

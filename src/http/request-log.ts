@@ -1,0 +1,39 @@
+// One line per request: what was asked, how it ended, how long it took. Never a query string, a header
+// or a body: any of them may hold credentials.
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from '../observability/logger.ts'
+import { traceIdOf } from '../observability/trace.ts'
+
+const MAX_PATH = 200
+
+export function logRequest(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
+  const { routeOptions, traceparent } = request
+  const level = routeOptions.config.quiet === true ? 'debug' : 'info'
+  if (!log.isLevelEnabled(level)) return
+  log[level](
+    {
+      method: request.method,
+      // The pattern, so that lines can be counted by it. What has none is named by its path.
+      ...(routeOptions.url === undefined
+        ? { route: null, path: pathOf(request.url).slice(0, MAX_PATH) }
+        : { route: routeOptions.url }),
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime * 10) / 10,
+      requestId: request.id,
+      bytes: bytesOf(request, reply),
+      ...(traceparent ? { traceId: traceIdOf(traceparent) } : {}),
+      // The client left before it had its answer.
+      ...(reply.raw.writableFinished ? {} : { aborted: true }),
+    },
+    'request',
+  )
+}
+
+export function pathOf(url: string): string {
+  return /^[^?#]*/.exec(url)?.[0] ?? ''
+}
+
+function bytesOf({ method }: FastifyRequest, reply: FastifyReply): number {
+  return method === 'HEAD' ? 0 : Number(reply.getHeader('content-length') ?? 0)
+}

@@ -1,0 +1,90 @@
+// Probes: is the process alive, should it get requests, and how is what it depends on?
+
+import type { FastifyReply } from 'fastify'
+import type { Health } from '../../observability/health.ts'
+import type { App } from '../app.ts'
+import { notFound } from '../methods.ts'
+import {
+  check,
+  dependencyParams,
+  livenessSchema,
+  readinessSchema,
+  report,
+} from './health.schema.ts'
+import { answers } from './problems.schema.ts'
+
+/** Seconds; what a probe's interval usually is. */
+const RETRY_AFTER = '5'
+
+export function registerHealthRoutes(app: App, health: Health): void {
+  const config = { quiet: true }
+  const tags = ['service']
+
+  app.get(
+    '/livez',
+    {
+      config,
+      schema: { tags, summary: 'The process runs', response: answers({ 200: livenessSchema }) },
+    },
+    (_request, reply) => answer(reply, true, { status: 'alive' }),
+  )
+
+  app.get(
+    '/readyz',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Everything that requests need is there',
+        response: answers({ 200: readinessSchema, 503: readinessSchema }),
+      },
+    },
+    async (_request, reply) => {
+      if (health.isStopping()) return answer(reply, false, { status: 'stopping', failing: [] })
+      const { checks } = await health.report()
+      const failing = Object.keys(checks).filter((name) => checks[name]?.status === 'unhealthy')
+      const ready = failing.length === 0
+      return answer(reply, ready, { status: ready ? 'ready' : 'not_ready', failing })
+    },
+  )
+
+  app.get(
+    '/health',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Each dependency; 503 when requests fail for want of one',
+        response: answers({ 200: report, 503: report }),
+      },
+    },
+    async (_request, reply) => {
+      const state = await health.report()
+      return answer(reply, state.status !== 'unhealthy', state)
+    },
+  )
+
+  app.get(
+    '/health/:dependency',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'One dependency',
+        params: dependencyParams,
+        response: answers({ 200: check, 503: check }, 'not_found'),
+      },
+    },
+    async (request, reply) => {
+      const result = await health.check(request.params.dependency)
+      if (!result) throw notFound()
+      return answer(reply, result.status === 'healthy', result)
+    },
+  )
+}
+
+function answer(reply: FastifyReply, well: boolean, body: object): FastifyReply {
+  reply.code(well ? 200 : 503).header('cache-control', 'no-store')
+  if (!well) reply.header('retry-after', RETRY_AFTER)
+  return reply.send(body)
+}

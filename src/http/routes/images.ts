@@ -1,0 +1,58 @@
+// The pictures of a product: what became of each, and another try.
+
+import type { Images } from '../../images/image.ts'
+import { type App, contextOf } from '../app.ts'
+import { attemptList, image, imageParams } from './images.schema.ts'
+import { answers } from './problems.schema.ts'
+
+export function registerImageRoutes(app: App, images: Images): void {
+  app.get(
+    '/images/:id',
+    {
+      schema: {
+        tags: ['images'],
+        summary: 'One picture',
+        params: imageParams,
+        response: answers({ 200: image }, 'not_found', 'unavailable'),
+      },
+    },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-cache')
+      return await images.read(request.params.id)
+    },
+  )
+
+  app.get(
+    '/images/:id/attempts',
+    {
+      schema: {
+        tags: ['images'],
+        summary: 'Each attempt at processing it, the first one first',
+        params: imageParams,
+        response: answers({ 200: attemptList }, 'not_found', 'unavailable'),
+      },
+    },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-cache')
+      return { data: await images.attempts(request.params.id) }
+    },
+  )
+
+  app.post(
+    '/images/:id/retry',
+    {
+      schema: {
+        tags: ['images'],
+        summary: 'Process it again, with fresh attempts',
+        description:
+          'A failed picture is tried again; a ready one is fetched again, and keeps its old result until the new one is there.',
+        params: imageParams,
+        response: answers({ 202: image }, 'not_found', 'conflict', 'unavailable'),
+      },
+    },
+    async (request, reply) => {
+      const retried = await images.retry(request.params.id, contextOf(request))
+      return reply.code(202).send(retried)
+    },
+  )
+}

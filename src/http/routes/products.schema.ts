@@ -1,0 +1,120 @@
+// Products, as they are sent and shown. Types and lengths are checked here; what a schema cannot say
+// is the catalogue's to check.
+
+import { Type } from 'typebox'
+import { type ProductDocument, processingStatuses } from '../../products/product.ts'
+import { MAX_PICTURES, MAX_PRICE } from '../../products/product-input.ts'
+import { image, timestamp } from './images.schema.ts'
+import { reference } from './problems.schema.ts'
+
+export const DEFAULT_LIMIT = 20
+const MAX_NAME = 200
+const MAX_DESCRIPTION = 10_000
+const MAX_URL = 2_048
+const MAX_USER_ID = 128
+
+export const newProductSchema = Type.Object({
+  user_id: Type.Unsafe<string | number>({
+    type: ['string', 'integer'],
+    minLength: 1,
+    maxLength: MAX_USER_ID,
+    minimum: 0,
+    // Beyond it two different numbers would be the same user.
+    maximum: Number.MAX_SAFE_INTEGER,
+    description:
+      'Whose product it is; a user that is not known yet is created. Always shown as a string.',
+    examples: ['1234-5678-9012', 1],
+  }),
+  product_name: Type.String({
+    minLength: 1,
+    maxLength: MAX_NAME,
+    pattern: '\\S',
+    'x-expected': 'more than white space',
+    description: 'Not only of white space.',
+    examples: ['Sample Product'],
+  }),
+  product_description: Type.Optional(
+    Type.String({ maxLength: MAX_DESCRIPTION, examples: ['A test product.'] }),
+  ),
+  product_price: Type.Number({
+    minimum: 0,
+    maximum: MAX_PRICE,
+    multipleOf: 0.01,
+    description: 'At most two decimals.',
+    examples: [19.99],
+  }),
+  product_images: Type.Optional(
+    Type.Array(
+      Type.String({
+        minLength: 1,
+        maxLength: MAX_URL,
+        description: 'http or https, to a public address.',
+      }),
+      { maxItems: MAX_PICTURES, examples: [['https://example.com/image1.jpg']] },
+    ),
+  ),
+})
+
+export const productSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    user_id: Type.String(),
+    product_name: Type.String(),
+    product_description: Type.String(),
+    product_price: Type.Number({ minimum: 0 }),
+    product_images: Type.Array(Type.String(), { description: 'The sources, in order.' }),
+    compressed_product_images: Type.Array(Type.String({ format: 'uri-reference' }), {
+      description: 'The `default` renditions that are ready, in picture order.',
+    }),
+    processing_status: Type.Enum([...processingStatuses], {
+      description:
+        '`completed`: all ready, or no pictures. `processing`: some not settled. `partial`: settled, some failed. `failed`: all failed.',
+    }),
+    images: Type.Array(image),
+    version: Type.Integer({ minimum: 1, description: 'One more on each change.' }),
+    created_at: timestamp,
+    updated_at: timestamp,
+  },
+  { $id: 'Product' },
+)
+
+/** A price as text, so that no decimal is lost on the way to the database. */
+const decimal = (description: string) =>
+  Type.Optional(
+    Type.String({
+      pattern: '^\\d{1,10}(\\.\\d{1,6})?$',
+      'x-expected': 'a decimal number such as 19.99',
+      description,
+      examples: ['50'],
+    }),
+  )
+
+export const productQuery = Type.Object({
+  user_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_USER_ID })),
+  min_price: decimal('Inclusive.'),
+  max_price: decimal('Inclusive.'),
+  product_name: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: MAX_NAME,
+      description:
+        'Part of the name, in any case. Under 3 characters only together with `user_id`.',
+    }),
+  ),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT })),
+  cursor: Type.Optional(
+    Type.String({
+      maxLength: 500,
+      description: '`next_cursor` of the page before; with the same filter.',
+    }),
+  ),
+})
+
+export const productParams = Type.Object({ id: Type.String() })
+export const product = reference<ProductDocument>('Product')
+export const productPage = Type.Object({
+  data: Type.Array(product),
+  next_cursor: Type.Union([Type.String(), Type.Null()], {
+    description: 'Null on the last page.',
+  }),
+})

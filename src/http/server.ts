@@ -1,0 +1,158 @@
+// The HTTP server: requests in, answers or problems out. It knows the use cases as ports and nothing
+// of what is behind them.
+
+import Fastify, {
+  type FastifyHttpOptions,
+  type FastifyReply,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify'
+import { AppError } from '../errors.ts'
+import type { Images } from '../images/image.ts'
+import type { Health } from '../observability/health.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { Products } from '../products/product.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { App } from './app.ts'
+import { createErrorHandler } from './error-handler.ts'
+import { acceptJsonBodies, BODY_LIMIT } from './json-body.ts'
+import { answerUnrouted, createMethodTable, type MethodTable } from './methods.ts'
+import { registerOpenapi } from './openapi.ts'
+import { parseQuery } from './query.ts'
+import { requestIdOf } from './request-id.ts'
+import { logRequest } from './request-log.ts'
+import { toRoutePath } from './route-path.ts'
+import { registerHealthRoutes } from './routes/health.ts'
+import { registerImageRoutes } from './routes/images.ts'
+import { registerMediaRoutes } from './routes/media.ts'
+import { registerProblemRoutes } from './routes/problems.ts'
+import { registerProductRoutes } from './routes/products.ts'
+import { createClientErrorHandler, createConnectHandler } from './socket-errors.ts'
+import { createValidatorCompiler } from './validation.ts'
+
+/** Milliseconds a client may take. */
+export interface ServerTimeouts {
+  headersMs: number
+  /** Headers and body. */
+  requestMs: number
+  /** A connection on which nothing moves, in either direction. */
+  idleMs: number
+  /** How often the first two are looked at. */
+  checkMs: number
+}
+
+export interface ServerOptions {
+  products: Products
+  images: Images
+  storage: Storage
+  health: Health
+  log: Logger
+  timeouts?: Partial<ServerTimeouts>
+}
+
+/** 1 MiB in 30 s is 280 kbit/s. Nothing takes the server longer than `idleMs` to answer. */
+const defaultTimeouts: ServerTimeouts = {
+  headersMs: 15_000,
+  requestMs: 30_000,
+  idleMs: 120_000,
+  checkMs: 5_000,
+}
+
+/**
+ * A server that does not listen yet. `close()` takes no new connections, finishes what runs and
+ * resolves after the last answer.
+ */
+export function createServer(options: ServerOptions): App {
+  const { health, log } = options
+  const table = createMethodTable()
+  const app: App = Fastify(fastifyOptions(options, table))
+  app.decorate('isStopping', () => health.isStopping())
+  app.decorateRequest('traceparent', '')
+  acceptJsonBodies(app)
+  app.setValidatorCompiler(createValidatorCompiler())
+  // Schemas of answers are documentation: what a use case returns is sent as it is.
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(createErrorHandler(log))
+  app.addHook('onRoute', ({ method, url }) => table.add(method, url))
+  addRequestHooks(app, options, table)
+  app.server.on('connect', createConnectHandler(log, table))
+  registerOpenapi(app)
+  app.register(async (scope: App) => registerRoutes(scope, options))
+  return app
+}
+
+function registerRoutes(app: App, { products, images, storage, health }: ServerOptions): void {
+  registerProductRoutes(app, { products, images })
+  registerImageRoutes(app, images)
+  registerMediaRoutes(app, storage)
+  registerHealthRoutes(app, health)
+  registerProblemRoutes(app)
+}
+
+function addRequestHooks(app: App, { health, log }: ServerOptions, table: MethodTable): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    setCommonHeaders(request, reply)
+    if (app.isStopping()) reply.header('connection', 'close')
+    if (isWithoutHost(request)) done(new AppError('invalid_input', 'The Host header is missing.'))
+    else if (!request.is404) done()
+    else {
+      const error = answerUnrouted(table, request, reply)
+      if (error) done(error)
+    }
+  })
+  app.addHook('preClose', (done) => {
+    health.setStopping()
+    done()
+  })
+  app.addHook('onResponse', (request, reply, done) => {
+    logRequest(log, request, reply)
+    // Nobody will use a connection again that fell idle after the listener was closed.
+    if (app.isStopping()) setImmediate(() => app.server.closeIdleConnections())
+    done()
+  })
+}
+
+function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id)
+  reply.header('x-content-type-options', 'nosniff')
+}
+
+/** RFC 9112 §3.2 asks for a 400; Node's own has no body. */
+function isWithoutHost({ raw }: FastifyRequest): boolean {
+  return raw.headers.host === undefined && raw.httpVersion === '1.1'
+}
+
+function fastifyOptions(
+  { log, timeouts }: ServerOptions,
+  table: MethodTable,
+): FastifyHttpOptions<RawServerDefault> {
+  const { headersMs, requestMs, idleMs, checkMs } = { ...defaultTimeouts, ...timeouts }
+  const handleError = createErrorHandler(log)
+  return {
+    // One line per request of our own instead of the framework's two.
+    logger: false,
+    trustProxy: false,
+    genReqId: requestIdOf,
+    requestIdHeader: false,
+    bodyLimit: BODY_LIMIT,
+    rewriteUrl: ({ url }) => toRoutePath(url ?? '/'),
+    // Ids of any length name nothing; the parser bounds the address by the size of the headers.
+    routerOptions: { maxParamLength: 16_384, querystringParser: parseQuery },
+    requestTimeout: requestMs,
+    connectionTimeout: idleMs,
+    http: {
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: checkMs,
+      maxHeaderSize: 16_384,
+      requireHostHeader: false,
+    },
+    // While stopping, connections that are still open get real answers, and `Connection: close`.
+    return503OnClosing: false,
+    clientErrorHandler: createClientErrorHandler(log, table),
+    frameworkErrors: (error, request, reply) => {
+      setCommonHeaders(request, reply)
+      handleError(error, request, reply)
+      logRequest(log, request, reply)
+    },
+  }
+}

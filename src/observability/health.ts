@@ -1,0 +1,110 @@
+// Whether the things that Vitrine depends on answer. Probes share one result for a moment, so that
+// no number of them becomes a load of its own, and none waits longer than its deadline.
+
+import { performance } from 'node:perf_hooks'
+import { AppError } from '../errors.ts'
+
+export interface CheckResult {
+  status: 'healthy' | 'unhealthy'
+  latency_ms: number
+  /** ISO 8601. */
+  checked_at: string
+  /** Why not, in words that are safe to show to anybody. */
+  error?: string
+}
+
+export interface HealthReport {
+  /** `unhealthy`: requests fail. `degraded`: something behind them does. */
+  status: 'healthy' | 'degraded' | 'unhealthy'
+  checks: Record<string, CheckResult>
+}
+
+export interface Health {
+  report(): Promise<HealthReport>
+  /** One dependency; undefined when there is none of this name. */
+  check(name: string): Promise<CheckResult | undefined>
+  /** From now on the process is not ready: it is shutting down. */
+  setStopping(): void
+  isStopping(): boolean
+}
+
+export interface HealthOptions {
+  /** One check's limit. */
+  timeoutMs?: number
+  /** How long a result serves later probes. */
+  maxAgeMs?: number
+  /** The dependencies without which requests fail. */
+  critical?: readonly string[]
+}
+
+/** `checks` resolve when the dependency answers and reject otherwise. */
+export function createHealth(
+  checks: Readonly<Record<string, () => Promise<void>>>,
+  { timeoutMs = 2_000, maxAgeMs = 1_000, critical = ['database'] }: HealthOptions = {},
+): Health {
+  const probes = new Map(
+    Object.entries(checks).map(([name, check]) => [
+      name,
+      shared(() => probe(check, timeoutMs), maxAgeMs),
+    ]),
+  )
+  let stopping = false
+  return {
+    report: async () => {
+      const results = await Promise.all(
+        [...probes].map(async ([name, run]) => [name, await run()] as const),
+      )
+      const failing = results.filter(([, { status }]) => status === 'unhealthy')
+      const fatal = failing.some(([name]) => critical.includes(name))
+      return {
+        status: fatal ? 'unhealthy' : failing.length > 0 ? 'degraded' : 'healthy',
+        checks: Object.fromEntries(results),
+      }
+    },
+    check: async (name) => probes.get(name)?.(),
+    setStopping: () => {
+      stopping = true
+    },
+    isStopping: () => stopping,
+  }
+}
+
+async function probe(check: () => Promise<void>, timeoutMs: number): Promise<CheckResult> {
+  const started = performance.now()
+  const error = await outcome(check, timeoutMs)
+  return {
+    status: error === undefined ? 'healthy' : 'unhealthy',
+    latency_ms: Math.round((performance.now() - started) * 10) / 10,
+    checked_at: new Date().toISOString(),
+    ...(error === undefined ? {} : { error }),
+  }
+}
+
+/** Undefined when all is well. A check that hangs is left behind: the next probe starts a fresh one. */
+async function outcome(check: () => Promise<void>, timeoutMs: number): Promise<string | undefined> {
+  const { promise: deadline, resolve } = Promise.withResolvers<string>()
+  const timer = setTimeout(resolve, timeoutMs, `No answer within ${timeoutMs} ms.`)
+  try {
+    return await Promise.race([check().then(() => undefined), deadline])
+  } catch (error) {
+    // A driver's own words may hold addresses and user names.
+    return error instanceof AppError ? error.message : 'The check failed.'
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Calls together share one run; its result serves until it is `maxAgeMs` old. */
+function shared<T>(run: () => Promise<T>, maxAgeMs: number): () => Promise<T> {
+  let current: Promise<T> | undefined
+  let settledAt: number | undefined
+  return () => {
+    const fresh = settledAt === undefined || performance.now() - settledAt < maxAgeMs
+    if (current && fresh) return current
+    settledAt = undefined
+    current = run().finally(() => {
+      settledAt = performance.now()
+    })
+    return current
+  }
+}
