@@ -126,18 +126,14 @@ function texts({ host, port, user, database }: Omit<DatabaseConnection, 'ssl'>) 
 
 function chooseTls(
   place: Place,
-  { values, given }: Resolved,
+  resolved: Resolved,
   cwd: string,
   { mistakes, warnings }: Notes,
 ): false | DatabaseTls {
-  const url = place === 'DATABASE_URL' ? values.DATABASE_URL : undefined
-  const setting = given.get('DB_SSLMODE')
-  if (url?.sslMode !== undefined && setting && url.sslMode !== values.DB_SSLMODE) {
-    mistakes.push(`${describe(setting)} and sslmode in DATABASE_URL differ: keep one of them`)
-  }
+  const url = place === 'DATABASE_URL' ? resolved.values.DATABASE_URL : undefined
+  const mode = chooseSslMode(url?.sslMode, resolved, mistakes)
+  const file = url?.sslRootCert ?? resolved.values.DB_SSLROOTCERT
   if (url?.hasOtherParameters) warnings.push(OTHER_PARAMETERS)
-  const mode = url?.sslMode ?? values.DB_SSLMODE
-  const file = url?.sslRootCert ?? values.DB_SSLROOTCERT
   if (mode === 'disable') {
     if (file !== undefined) warnings.push(UNUSED_CERTIFICATE)
     return false
@@ -145,6 +141,21 @@ function chooseTls(
   if (mode === 'prefer') warnings.push(PREFER)
   if (mode === 'verify-ca' && file === undefined) mistakes.push(CERTIFICATE_NEEDED)
   return tlsOf(mode, file === undefined ? undefined : readCertificate(file, cwd, mistakes))
+}
+
+/** Of the URL's mode and `DB_SSLMODE`, again, the one from the stronger source counts. */
+function chooseSslMode(
+  inUrl: SslMode | undefined,
+  { values, given }: Resolved,
+  mistakes: string[],
+): SslMode {
+  const [url, setting] = [given.get('DATABASE_URL'), given.get('DB_SSLMODE')]
+  if (inUrl === undefined || !url) return values.DB_SSLMODE
+  if (!setting || setting.rank > url.rank) return inUrl
+  if (setting.rank === url.rank && inUrl !== values.DB_SSLMODE) {
+    mistakes.push(`${describe(setting)} and sslmode in DATABASE_URL differ: keep one of them`)
+  }
+  return values.DB_SSLMODE
 }
 
 /** As libpq has it: `require` together with an authority checks like `verify-ca`. */

@@ -67,7 +67,7 @@ function meaningOf(name: SettingName): string {
   if (unsupported) {
     const outcome = unsupported.outcome === 'refused' ? 'Refused' : 'Without effect'
     const { instead } = missingEngines[unsupported.capability]
-    sentences.push(`${outcome} in this release: ${instead}.`)
+    sentences.push(`${outcome} in this release: ${instead} instead.`)
   }
   return sentences.join(' ')
 }

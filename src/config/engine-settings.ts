@@ -6,7 +6,7 @@ import type { Capability, Setting, SettingTable } from './setting.ts'
 import { text } from './value-types.ts'
 
 interface MissingEngine {
-  /** What does the work in this release; completes "… instead". */
+  /** What does the work in this release; a sentence before "instead". */
   readonly instead: string
   /** The engines by the schemes of their URLs. */
   readonly schemes: Readonly<Record<string, string>>

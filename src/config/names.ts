@@ -27,13 +27,21 @@ export const yamlGroups: ReadonlySet<string> = new Set(
   [...yamlKeys.keys()].filter((key) => key.includes('.')).map((key) => key.replace(/\..*/, '')),
 )
 
-/** The warning about a key that names no setting, with the one that may have been meant. */
-export function unknownKey(source: string, key: string, names: Names): string {
-  // A line that was torn off a longer value stands here as a key too, and may be part of a secret.
-  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,39}$/.test(key)) {
-    return `${source} has an entry whose name is not that of any setting; it is ignored`
-  }
-  const closest = closestName(key, names.keys())
+/** What a key of config.yaml may have been meant to be: a key, or the start of a nested one. */
+export const yamlWords: readonly string[] = [...yamlKeys.keys(), ...yamlGroups]
+
+/**
+ * Says that a key names no setting, and which of the candidates may have been meant. Repeats only keys
+ * that look like names: a line torn off a secret of several lines is a key as well.
+ */
+export function unknownKey(source: string, key: string, candidates: Iterable<string>): string {
+  if (!looksLikeName(key)) return `${source} has an entry whose name is not that of a setting`
+  const closest = closestName(key, candidates)
   const question = closest === undefined ? '' : `; did you mean ${closest}?`
-  return `${key} (${source}) is not a setting of Vitrine and is ignored${question}`
+  return `${key} (${source}) is not a setting${question}`
+}
+
+/** Of one case, as names are; Base64, in which keys are kept, mixes them. */
+function looksLikeName(key: string): boolean {
+  return key.length <= 60 && /^(?:[A-Z][A-Z0-9_]*|[a-z][a-z0-9_.-]*)$/.test(key)
 }

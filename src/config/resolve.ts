@@ -93,14 +93,14 @@ function judgeUnsupported(
 ): Judgement {
   const { instead, schemes } = missingEngines[capability]
   if (outcome === 'unused') {
-    return { warning: `${describe(given)} has no effect in this release: ${instead}` }
+    return { warning: `${describe(given)} has no effect in this release: ${instead} instead` }
   }
   const scheme = given.text.split(':', 1)[0]?.toLowerCase() ?? ''
   const engine = Object.hasOwn(schemes, scheme)
     ? schemes[scheme]
     : `an engine for the ${capability}`
   return {
-    mistake: `${describe(given)} names ${engine}, which this release does not support: remove the setting, ${instead}`,
+    mistake: `${describe(given)} names ${engine}, which this release does not support: remove the setting, and ${instead} instead`,
   }
 }
 

@@ -54,7 +54,7 @@ export function brokenRules(resolved: Resolved, engine: DatabaseConfig['engine']
     )
   if (values.ROLE !== 'all' && engine === 'pglite') {
     broken.push(
-      `${sayValue('ROLE', resolved)} needs PostgreSQL, set by DATABASE_URL or DB_HOST: the embedded database serves one process, with the role all`,
+      `${sayValue('ROLE', resolved)}: it needs PostgreSQL, set by DATABASE_URL or DB_HOST: the embedded database serves one process, with the role all`,
     )
   }
   return broken

@@ -50,10 +50,8 @@ export function readSources({ overrides, env, cwd }: SourcesOptions): Sources {
   }
 
   const dotenv = parseEnv(file('.env'))
-  for (const key of unknownKeys(dotenv)) warnings.push(unknownKey('.env', key, environmentNames))
-  for (const key of unknownKeys(overrides)) {
-    mistakes.push(unknownKey('command line', key, environmentNames))
-  }
+  warnings.push(...unknownKeys('.env', dotenv))
+  mistakes.push(...unknownKeys('command line', overrides))
   const yaml = readYaml(file('config.yaml'), 'config.yaml')
   return {
     layers: [
@@ -67,8 +65,10 @@ export function readSources({ overrides, env, cwd }: SourcesOptions): Sources {
   }
 }
 
-function unknownKeys(variables: Variables): string[] {
-  return Object.keys(variables).filter((key) => !environmentNames.has(key))
+function unknownKeys(source: string, variables: Variables): string[] {
+  return Object.keys(variables)
+    .filter((key) => !environmentNames.has(key))
+    .map((key) => unknownKey(source, key, environmentNames.keys()))
 }
 
 /** Goes by the known names: what else the environment holds is nobody's business. */

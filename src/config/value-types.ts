@@ -9,6 +9,8 @@ export interface ValueType<T> {
   readonly name: string
   /** What a right value is; completes the sentence "must be …". */
   readonly expects: string
+  /** What `config.yaml` may hold instead of a text: `[a, b]` for `a,b`, `{ a: 1 }` for `a=1`. */
+  readonly collection?: 'list' | 'map'
   /** The value; undefined when the text is not one. */
   parse(text: string): T | undefined
 }
@@ -146,6 +148,7 @@ export const publicUrl: ValueType<string> = {
 /** Networks as `10.0.0.0/8` or `fd00::/8`; a bare address is a network of one. */
 export const networks: ValueType<readonly string[]> = {
   name: 'networks',
+  collection: 'list',
   expects:
     'a list of networks such as 10.0.0.0/8,fd00::/8: IPv4 in its four parts, never inside IPv6, no bits set beyond the prefix',
   parse: (value) => parseList(value, parseNetwork),
@@ -153,6 +156,7 @@ export const networks: ValueType<readonly string[]> = {
 
 export const ports: ValueType<readonly PortRange[]> = {
   name: 'ports and ranges',
+  collection: 'list',
   expects: 'a list of ports from 1 to 65535 and of their ranges, such as 80,443,1024-65535',
   parse: (value) => parseList(value, parsePortRange),
 }
@@ -164,6 +168,7 @@ export function choicePerArea<const T extends string>(
   const choice = oneOf(choices)
   return {
     name: 'areas and levels',
+    collection: 'map',
     expects: `a list such as pipeline=debug,http=warn, of areas and ${choice.expects}`,
     parse: (value) => {
       const pairs = parseList(value, (item) => {

@@ -12,8 +12,8 @@ import {
   parseDocument,
   type YAMLMap,
 } from 'yaml'
-import { unknownKey, yamlGroups, yamlKeys } from './names.ts'
-import type { SettingName } from './settings.ts'
+import { unknownKey, yamlGroups, yamlKeys, yamlWords } from './names.ts'
+import { type SettingName, settingOf } from './settings.ts'
 
 export interface YamlFindings {
   found: { name: SettingName; key: string; text: string }[]
@@ -32,18 +32,21 @@ export function readYaml(file: string, source: string): YamlFindings {
     lineCounter: lines,
     logLevel: 'silent',
   })
-  for (const { code, pos } of document.errors) {
+  const complaints = [...document.errors, ...document.warnings]
+  for (const { code, pos } of complaints) {
     const { line, col } = lines.linePos(pos[0])
     const what = code.toLowerCase().replaceAll('_', ' ')
     findings.mistakes.push(`${source}, line ${line}, column ${col}, is not valid YAML: ${what}`)
   }
-  if (document.errors.length > 0 || document.contents === null) return findings
+  if (complaints.length > 0 || document.contents === null) return findings
   if (isMap(document.contents)) readMap(document.contents, '', { document, source, findings })
   else if (!isEmptyScalar(document.contents)) {
     findings.mistakes.push(`${source} must be a map of settings and their values`)
   }
   return findings
 }
+
+const SWALLOWED = 'must be in quotes, because it begins with * or &'
 
 interface Reading {
   document: Document
@@ -57,9 +60,11 @@ function readMap(map: YAMLMap<unknown, unknown>, prefix: string, reading: Readin
     const key = prefix + (isScalar(pair.key) ? String(pair.key.value) : '')
     const node = isAlias(pair.value) ? pair.value.resolve(document) : (pair.value as Node | null)
     const name = yamlKeys.get(key.toLowerCase())
-    if (name !== undefined) readValue(name, key, node, reading)
-    else if (!yamlGroups.has(key.toLowerCase()))
-      findings.warnings.push(unknownKey(source, key, yamlKeys))
+    const isGroup = yamlGroups.has(key.toLowerCase())
+    if (name === undefined && !isGroup) findings.warnings.push(unknownKey(source, key, yamlWords))
+    else if (isSwallowed(pair.value, node))
+      findings.mistakes.push(`${key} (${source}) ${SWALLOWED}`)
+    else if (name !== undefined) readValue(name, key, node, reading)
     else if (isMap(node)) readMap(node, `${key}.`, reading)
     else if (!isEmptyScalar(node)) findings.mistakes.push(`${key} (${source}) must be a map`)
   }
@@ -71,17 +76,23 @@ function readValue(
   node: Node | null | undefined,
   { source, findings }: Reading,
 ): void {
-  const text = textOf(node)
-  if (text === undefined) findings.mistakes.push(`${key} (${source}) must be a single value`)
-  else findings.found.push({ name, key, text })
+  const { collection } = settingOf(name).type
+  const text = textOf(node, collection)
+  if (text === undefined) {
+    const other = collection === undefined ? '' : ` or a ${collection} of values`
+    findings.mistakes.push(`${key} (${source}) must be a single value${other}`)
+  } else findings.found.push({ name, key, text })
 }
 
 /** A value as a variable of the environment would hold it: lists and maps as `a,b` and `a=1,b=2`. */
-function textOf(node: Node | null | undefined): string | undefined {
+function textOf(
+  node: Node | null | undefined,
+  collection: 'list' | 'map' | undefined,
+): string | undefined {
   if (isEmptyScalar(node)) return ''
   if (isScalar(node)) return String(node.value)
-  if (isSeq(node)) return joined(node.items.map(scalarText))
-  if (!isMap(node)) return undefined
+  if (collection === 'list' && isSeq(node)) return joined(node.items.map(scalarText))
+  if (collection !== 'map' || !isMap(node)) return undefined
   return joined(
     node.items.map(({ key, value }) => {
       const [left, right] = [scalarText(key), scalarText(value)]
@@ -96,6 +107,12 @@ function scalarText(node: unknown): string | undefined {
 
 function joined(parts: (string | undefined)[]): string | undefined {
   return parts.includes(undefined) ? undefined : parts.join(',')
+}
+
+/** A value that YAML takes for the name of an anchor: the value is empty, and nobody would notice. */
+function isSwallowed(written: unknown, meant: Node | null | undefined): boolean {
+  if (isAlias(written)) return meant === undefined
+  return isScalar(written) && written.anchor !== undefined && isEmptyScalar(written)
 }
 
 /** Nothing, `~` and `null`: unless quoted, the ways to leave a value out. */

@@ -1,0 +1,88 @@
+// The files that services of this kind document start Vitrine unchanged.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { folderWith } from './folder.ts'
+
+const fixture = (name: string) =>
+  readFileSync(new URL(`./fixtures/${name}`, import.meta.url), 'utf8')
+
+const connection = {
+  host: 'localhost',
+  port: 5432,
+  user: 'postgres',
+  password: 'password',
+  database: 'product_management',
+  ssl: false,
+}
+
+describe('documented files', () => {
+  for (const name of ['documented.env', 'other-spelling.env']) {
+    it(`${name} works as it is`, () => {
+      using folder = folderWith({ '.env': fixture(name) })
+      const { config } = folder.load()
+      assert.deepEqual(config.database, { engine: 'postgres', connection, poolSize: 10 })
+      assert.equal(config.server.host, '0.0.0.0')
+    })
+  }
+
+  it('documented.yaml works as it is', () => {
+    using folder = folderWith({ 'config.yaml': fixture('documented.yaml') })
+    const { config } = folder.load()
+    assert.deepEqual(config.database, { engine: 'postgres', connection, poolSize: 10 })
+    assert.deepEqual(config.server, {
+      host: 'localhost',
+      port: 8081,
+      publicUrl: 'http://localhost:8081',
+    })
+  })
+
+  it('names of engines that are not there get one warning each, which says what is used instead', () => {
+    using folder = folderWith({ '.env': fixture('documented.env') })
+    const queue = 'has no effect in this release: the database itself wakes the workers instead'
+    const cache = 'has no effect in this release: each process caches in its own memory instead'
+    const storage =
+      'has no effect in this release: rendered files are kept in DATA_DIR/objects and served by the api instead'
+    assert.deepEqual(folder.load().warnings, [
+      `RABBITMQ_URL (.env) ${queue}`,
+      `RABBITMQ_IMAGE_QUEUE (.env) ${queue}`,
+      `REDIS_HOST (.env) ${cache}`,
+      `REDIS_PORT (.env) ${cache}`,
+      `REDIS_ADDR (.env) ${cache}`,
+      `S3_BUCKET_NAME (.env) ${storage}`,
+      `AWS_REGION (.env) ${storage}`,
+      `AWS_ACCESS_KEY (.env) ${storage}`,
+      `AWS_SECRET_KEY (.env) ${storage}`,
+    ])
+  })
+
+  it('warns about the keys of config.yaml in the same way', () => {
+    using folder = folderWith({ 'config.yaml': fixture('documented.yaml') })
+    assert.deepEqual(
+      folder.load().warnings.map((warning) => warning.split(' has no effect')[0]),
+      [
+        'rabbitmq.host',
+        'rabbitmq.port',
+        'redis.host',
+        'redis.port',
+        'aws.s3bucket',
+        'aws.region',
+      ].map((key) => `${key} (config.yaml)`),
+    )
+  })
+
+  it('takes both files at once, .env before config.yaml', () => {
+    using folder = folderWith({
+      '.env': 'DB_PASS=from-env\nPORT=9000\n',
+      'config.yaml': fixture('documented.yaml'),
+    })
+    const { config } = folder.load()
+    assert.equal(config.server.port, 9000)
+    assert.deepEqual(config.database, {
+      engine: 'postgres',
+      connection: { ...connection, password: 'from-env' },
+      poolSize: 10,
+    })
+  })
+})

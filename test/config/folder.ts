@@ -1,0 +1,32 @@
+// A working folder with the files that a test gives it, and what loading settings there says.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type LoadedConfig, type LoadOptions, loadConfig } from '../../src/config/config.ts'
+import { ConfigError } from '../../src/config/config-error.ts'
+
+export interface Folder extends Disposable {
+  path: string
+  /** Loads with an empty environment unless the options give one. */
+  load(options?: LoadOptions): LoadedConfig
+  /** The error of a load that fails; any other outcome is thrown. */
+  refused(options?: LoadOptions): ConfigError
+}
+
+/** File contents by name: `{ '.env': 'PORT=1' }`. */
+export function folderWith(files: Record<string, string> = {}): Folder {
+  const path = mkdtempSync(join(tmpdir(), 'vitrine-config-'))
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(path, name), content)
+  const load = (options: LoadOptions = {}) => loadConfig({ env: {}, cwd: path, ...options })
+  const refused = (options?: LoadOptions) => {
+    try {
+      load(options)
+    } catch (error) {
+      if (error instanceof ConfigError) return error
+      throw error
+    }
+    throw new Error('the settings were accepted')
+  }
+  return { path, load, refused, [Symbol.dispose]: () => rmSync(path, { recursive: true }) }
+}
