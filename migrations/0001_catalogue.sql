@@ -64,7 +64,9 @@ CREATE TABLE objects (
   width         integer NOT NULL CHECK (width > 0),
   height        integer NOT NULL CHECK (height > 0),
   bytes         bigint NOT NULL CHECK (bytes > 0),
-  format        text NOT NULL
+  format        text NOT NULL,
+  -- Of the source, kept here so that a picture which shares the object need not be decoded for it.
+  thumbhash     text NOT NULL
 );
 CREATE UNIQUE INDEX objects_ready ON objects (source_sha256, recipe) WHERE state = 'ready';
 CREATE INDEX objects_touched ON objects (touched_at);

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { AppError } from '../errors.ts'
+import { createReadThrough } from './read-through.ts'
+
+interface Value {
+  version: number
+}
+
+/** A row that is written at once and read in two steps, so that a test may write in between. */
+function createStore() {
+  let version = 1
+  let loads = 0
+  const waiting: (() => void)[] = []
+  return {
+    write: () => ++version,
+    loads: () => loads,
+    /** Lets the oldest load answer with what it saw when it began. */
+    answer: () => waiting.shift()?.(),
+    pending: () => waiting.length,
+    load: () => {
+      loads++
+      const seen: Value = { version }
+      return new Promise<Value>((resolve) => waiting.push(() => resolve(seen)))
+    },
+    loadAtOnce: async () => {
+      loads++
+      return { version }
+    },
+  }
+}
+
+const settle = () => new Promise(setImmediate)
+const always = { maxBytes: 10_000, maxStaleMs: 30_000, sizeOf: () => 10 }
+
+test('a hit asks nobody', async () => {
+  const store = createStore()
+  const cache = createReadThrough({ ...always, load: store.loadAtOnce, currentAsOf: () => performance.now() })
+  await cache.get('p')
+  await cache.get('p')
+  assert.equal(store.loads(), 1)
+})
+
+test('a reader that loaded before the write cannot refill the cache with what it saw', async () => {
+  const store = createStore()
+  const cache = createReadThrough({ ...always, load: store.load, currentAsOf: () => performance.now() })
+  const early = cache.get('p')
+  cache.raise('p', store.write())
+  const late = cache.get('p')
+  while (store.pending() > 0) {
+    store.answer()
+    await settle()
+  }
+  assert.equal((await late)?.value.version, 2)
+  assert.equal((await early)?.value.version, 2, 'its load is repeated')
+  assert.equal((await cache.get('p'))?.value.version, 2)
+})
+
+test('readers of one key share one load, but not one that began before the last write', async () => {
+  const store = createStore()
+  const cache = createReadThrough({ ...always, load: store.load, currentAsOf: () => performance.now() })
+  const first = [cache.get('p'), cache.get('p')]
+  assert.equal(store.loads(), 1)
+  cache.raise('p', store.write())
+  const second = cache.get('p')
+  assert.equal(store.loads(), 2)
+  while (store.pending() > 0) {
+    store.answer()
+    await settle()
+  }
+  await Promise.all([...first, second])
+})
+
+test('a process that was told nothing for a while bypasses its memory', async () => {
+  const store = createStore()
+  let now = 0
+  const cache = createReadThrough({ ...always, load: store.loadAtOnce, currentAsOf: () => 0, now: () => now })
+  await cache.get('p')
+  store.write()
+  assert.equal((await cache.get('p'))?.value.version, 1)
+  now = 3_001
+  assert.equal((await cache.get('p'))?.value.version, 2)
+})
+
+test('while the truth is away an entry answers for maxStaleMs more, with its age, then no longer', async () => {
+  let now = 0
+  let isDown = false
+  const load = async () => {
+    if (isDown) throw new AppError('unavailable', 'down')
+    return { version: 1 }
+  }
+  const cache = createReadThrough({ ...always, load, currentAsOf: () => 0, now: () => now })
+  await cache.get('p')
+  isDown = true
+  now = 12_500
+  assert.deepEqual(await cache.get('p'), { value: { version: 1 }, ageSeconds: 13 })
+  now = 30_001
+  await assert.rejects(cache.get('p'), { code: 'unavailable' })
+  await assert.rejects(cache.get('unknown'), { code: 'unavailable' })
+})
+
+test('no interleaving of writes, loads and messages serves less than the last write that was answered', async () => {
+  const step = fc.constantFrom('read', 'write', 'answer', 'message')
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      const store = createStore()
+      const cache = createReadThrough({ ...always, load: store.load, currentAsOf: () => performance.now() })
+      const reads: Promise<void>[] = []
+      let written = 1
+      for (const what of steps) {
+        if (what === 'read') {
+          const atLeast = written
+          reads.push(
+            cache.get('p').then((found) => assert.ok((found?.value.version ?? 0) >= atLeast)),
+          )
+        }
+        if (what === 'write') {
+          written = store.write()
+          cache.raise('p', written)
+        }
+        if (what === 'answer') store.answer()
+        if (what === 'message') cache.raise('p', Math.max(1, written - 1))
+        await settle()
+      }
+      while (store.pending() > 0) {
+        store.answer()
+        await settle()
+      }
+      await Promise.all(reads)
+    }),
+    { numRuns: 300 },
+  )
+})

@@ -1,0 +1,117 @@
+// The cached read: values fenced by version. Every version seen raises the key's floor; an entry below
+// its floor is never served, and a load that began before a write and comes back with less is repeated,
+// so a reader that saw the old row cannot refill the cache with it.
+
+import { LRUCache } from 'lru-cache'
+import { isAppError } from '../errors.ts'
+
+/** Longer than any load can take (statements end after 30 s), so no load outlives the floor that judges it. */
+const FLOOR_LIFETIME_MS = 5 * 60_000
+/** A repeated load starts after the write it missed was committed, so the second already sees it. */
+const MAX_LOADS = 3
+
+export interface ReadThroughOptions<V> {
+  /** The truth; undefined when there is none. */
+  load(key: string): Promise<V | undefined>
+  /** Bytes a value holds. */
+  sizeOf(value: V): number
+  maxBytes: number
+  /** How much longer than known to be current an entry may answer while the truth is `unavailable`. */
+  maxStaleMs: number
+  /** When (`now()`) this process last knew of every committed change; undefined while it does not know. */
+  currentAsOf(): number | undefined
+  now?: () => number
+}
+
+export interface ReadThrough<V> {
+  /** The value, from memory where that is certain. `ageSeconds` only when it may be old. */
+  get(key: string): Promise<{ value: V; ageSeconds?: number } | undefined>
+  /** A version was seen: nothing older is served from now on. */
+  raise(key: string, version: number): void
+}
+
+/** A process whose knowledge is older than this bypasses its memory: it is told of changes each second at least. */
+const MAX_SILENCE_MS = 3_000
+
+export function createReadThrough<V extends { version: number }>(
+  options: ReadThroughOptions<V>,
+): ReadThrough<V> {
+  const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf, now = () => performance.now() } = options
+  const entries = new LRUCache<string, V & object>({
+    maxSize: maxBytes,
+    sizeCalculation: (value) => sizeOf(value) + 256,
+  })
+  const floors = createFloors(now)
+  const flights = new Map<string, Promise<V | undefined>>()
+
+  const raise = (key: string, version: number) => {
+    if (!floors.raise(key, version)) return
+    const entry = entries.peek(key)
+    if (entry && entry.version < version) entries.delete(key)
+    // Whoever joins from now on must see this version; a flight that has begun may not.
+    flights.delete(key)
+  }
+
+  const loadAboveFloor = async (key: string): Promise<V | undefined> => {
+    for (let attempt = 1; ; attempt++) {
+      const value = await load(key)
+      if (value && value.version < floors.of(key) && attempt < MAX_LOADS) continue
+      if (value && value.version >= floors.of(key)) {
+        floors.raise(key, value.version)
+        entries.set(key, value)
+      }
+      return value
+    }
+  }
+
+  const join = (key: string): Promise<V | undefined> => {
+    const running = flights.get(key)
+    if (running) return running
+    const flight = loadAboveFloor(key).finally(() => {
+      if (flights.get(key) === flight) flights.delete(key)
+    })
+    flights.set(key, flight)
+    return flight
+  }
+
+  return {
+    raise,
+    get: async (key) => {
+      const known = currentAsOf()
+      const entry = entries.get(key)
+      if (entry && known !== undefined && now() - known <= MAX_SILENCE_MS) return { value: entry }
+      try {
+        const value = await join(key)
+        return value && { value }
+      } catch (error) {
+        const silentMs = known === undefined ? Number.POSITIVE_INFINITY : now() - known
+        if (!entry || silentMs > maxStaleMs || !isAppError(error, 'unavailable')) throw error
+        return { value: entry, ageSeconds: Math.ceil(silentMs / 1000) }
+      }
+    },
+  }
+}
+
+/** The highest version seen of each key, kept for one to two lifetimes. */
+function createFloors(now: () => number) {
+  let current = new Map<string, number>()
+  let previous = new Map<string, number>()
+  let turnedAt = now()
+  const turn = () => {
+    if (now() - turnedAt < FLOOR_LIFETIME_MS) return
+    previous = current
+    current = new Map()
+    turnedAt = now()
+  }
+  const of = (key: string) => Math.max(current.get(key) ?? 0, previous.get(key) ?? 0)
+  return {
+    of,
+    /** True when this version is the highest so far. */
+    raise: (key: string, version: number): boolean => {
+      turn()
+      if (version <= of(key)) return false
+      current.set(key, version)
+      return true
+    },
+  }
+}

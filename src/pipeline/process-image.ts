@@ -1,0 +1,159 @@
+// The job `image.process`: its stages, and the moves that each of its ends makes. A picture whose
+// product changed or went away meanwhile is dropped, never published.
+
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AttemptStage } from '../images/image.ts'
+import { failureRule, isImageError } from '../images/image-failures.ts'
+import type { ImageJobPayload } from '../images/image-job.ts'
+import {
+  type AttemptReport,
+  dropAttempt,
+  fail,
+  handBack,
+  scheduleRetry,
+  settleReady,
+  startAttempt,
+} from '../images/image-moves.ts'
+import { lockProduct } from '../images/product-change.ts'
+import type { ClaimedJob, CommittedMove, JobHandler, Settlement } from '../jobs/job.ts'
+import type { Logger } from '../observability/logger.ts'
+import { traceIdOf } from '../observability/trace.ts'
+import { toImageError, toJobFailure, toShownError } from './attempt-failure.ts'
+import type { HostGate } from './host-gate.ts'
+import { settleObjects } from './objects.ts'
+import type { Preset } from './presets.ts'
+import type { Progress, Stages, StagesResult } from './stages.ts'
+
+export interface ProcessImageOptions {
+  stages: Stages
+  hosts: HostGate
+  presets: readonly Preset[]
+  /** Where downloads lie while they are worked on. */
+  spoolDirectory: string
+  /** URL references of stored files are this and their key. */
+  urlPrefix: string
+  /** Called after a change of a picture was committed. */
+  onChanged(): void
+  log: Logger
+}
+
+type Job = ClaimedJob<ImageJobPayload>
+
+export function createProcessImage(options: ProcessImageOptions): JobHandler<ImageJobPayload> {
+  const { stages, hosts, presets, spoolDirectory, urlPrefix, onChanged, log } = options
+  /** What a running attempt has reached. The reaper, which acts for a lost worker, finds none. */
+  const progressOf = new WeakMap<Job, Progress>()
+  const stageOf = new WeakMap<Error, AttemptStage>()
+  const reportOf = (job: Job) => progressOf.get(job)?.report()
+
+  const work = async (job: Job, progress: Progress, signal: AbortSignal): Promise<StagesResult> => {
+    const path = join(spoolDirectory, job.claim)
+    try {
+      using _place = await hosts.enter(job.payload.sourceUrl, signal)
+      return await stages.run({ url: job.payload.sourceUrl, path, progress, signal })
+    } catch (error) {
+      const { stage } = progress.report()
+      const failure = toImageError(error, stage)
+      stageOf.set(failure, stage)
+      throw failure
+    } finally {
+      await rm(path, { force: true })
+    }
+  }
+
+  const settle = (job: Job, progress: Progress, result: StagesResult): Settlement => {
+    return async (tx) => {
+      const report = progress.report()
+      const isWanted =
+        (await lockProduct(tx, job.payload.productId)) &&
+        (await settleReady(tx, {
+          ...attemptOf(job),
+          ...result.image,
+          renditions: await settleObjects(tx, result.objects, presets),
+          report,
+          urlPrefix,
+        }))
+      if (!isWanted) await dropAttempt(tx, job.claim, report)
+      return isWanted ? 'done' : 'dropped'
+    }
+  }
+
+  return {
+    admit: ({ sourceUrl }) => hosts.hasRoom(sourceUrl),
+
+    onClaimed: async (tx, job) => {
+      const { maxAttempts, worker, trace } = job
+      const attempt = { ...attemptOf(job), maxAttempts, worker, traceId: traceIdOf(trace) }
+      return (await lockProduct(tx, job.payload.productId)) && (await startAttempt(tx, attempt))
+    },
+
+    run: async (job, { signal }) => {
+      const progress = stages.begin()
+      progressOf.set(job, progress)
+      const result = await work(job, progress, signal)
+      progress.enter('settle')
+      return settle(job, progress, result)
+    },
+
+    classify: (error) => {
+      const lost = isImageError(error) && error.code === 'worker_lost'
+      const known = toImageError(error, 'settle')
+      const stage = stageOf.get(known) ?? (lost ? 'claim' : 'settle')
+      if (known.code === 'worker_lost' && known.cause !== undefined) {
+        log.error({ err: known.cause, stage }, 'an attempt ended unexpectedly')
+      }
+      return { failure: toJobFailure(known, stage), rule: failureRule(known) }
+    },
+
+    onRetryScheduled: async (tx, job, failure, dueAt) => {
+      if (!(await lockProduct(tx, job.payload.productId))) return
+      const error = toShownError(failure)
+      await scheduleRetry(tx, { ...attemptOf(job), error, report: reportOf(job) }, dueAt)
+    },
+
+    onDead: async (tx, job, failure) => {
+      if (!(await lockProduct(tx, job.payload.productId))) return
+      await fail(tx, { ...attemptOf(job), error: toShownError(failure), report: reportOf(job) })
+    },
+
+    onHandedBack: async (tx, job) => {
+      if (!(await lockProduct(tx, job.payload.productId))) return
+      await handBack(tx, { ...attemptOf(job), report: reportOf(job) })
+    },
+
+    onCommitted: (job, move, failure) => {
+      onChanged()
+      if (move === 'claimed') return
+      const line = { ...fieldsOf(job), ...lineOf(reportOf(job)), ...failure }
+      log[failure ? 'warn' : 'info'](line, sentences[move])
+    },
+  }
+}
+
+const sentences = {
+  done: 'picture ready',
+  dropped: 'picture no longer wanted',
+  retry_scheduled: 'picture will be tried again',
+  dead: 'picture failed',
+  handed_back: 'picture handed back',
+} as const satisfies Record<Exclude<CommittedMove, 'claimed'>, string>
+
+function attemptOf({ payload, claim, attempts }: Job) {
+  return { imageId: payload.imageId, productId: payload.productId, claim, attempts }
+}
+
+/** Leads from any of the image, the product, the request and the trace to every line of a picture. */
+function fieldsOf({ payload, attempts, trace }: Job): Record<string, unknown> {
+  return {
+    image_id: payload.imageId,
+    product_id: payload.productId,
+    request_id: payload.requestId,
+    trace_id: traceIdOf(trace),
+    attempt: attempts,
+  }
+}
+
+function lineOf(report: AttemptReport | undefined): Record<string, unknown> {
+  return report ? { stage: report.stage, bytes: report.bytes, timings: report.timings } : {}
+}

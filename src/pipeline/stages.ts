@@ -1,0 +1,106 @@
+// The stages of one attempt, in order, outside any transaction: download → inspect → render → store.
+// What was reached, how long each took and what the origin said is noted on the way.
+
+import type { Db } from '../database/database.ts'
+import type { AttemptStage } from '../images/image.ts'
+import type { AttemptReport } from '../images/image-moves.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import type { Storage } from '../storage/storage.ts'
+import { download } from './download.ts'
+import { findShared, reserve } from './objects.ts'
+import type { Preset } from './presets.ts'
+import type { PictureFormat, Renderer } from './renderer.ts'
+
+export interface StagesOptions {
+  db: Db
+  outbound: Outbound
+  renderer: Renderer
+  storage: Storage
+  presets: readonly Preset[]
+  download: { maxBytes: number; timeoutMs: number }
+}
+
+/** What a picture became: the source's facts, and the objects that hold its renditions. */
+export interface StagesResult {
+  image: { width: number; height: number; bytes: number; format: PictureFormat; thumbhash: string }
+  objects: { id: string; preset: string }[]
+}
+
+export interface Progress {
+  enter(stage: AttemptStage): void
+  /** What the origin answered and how much came. */
+  note(facts: { httpStatus?: number; bytes?: number }): void
+  report(): AttemptReport
+}
+
+export interface Stages {
+  begin(): Progress
+  /** Throws AppErrors with image codes; rejects with the signal's reason when that aborts. */
+  run(attempt: {
+    url: string
+    /** The file to download to; removing it is the caller's. */
+    path: string
+    progress: Progress
+    signal: AbortSignal
+  }): Promise<StagesResult>
+}
+
+export function createStages(options: StagesOptions): Stages {
+  const { db, outbound, renderer, storage, presets, download: limits } = options
+  return {
+    begin: createProgress,
+    run: async ({ url, path, progress, signal }) => {
+      progress.enter('download')
+      const source = await download(outbound, url, { path, ...limits, signal })
+      progress.note(source)
+
+      progress.enter('inspect')
+      const { format, width, height } = await renderer.inspect(path, signal)
+      const facts = { width, height, bytes: source.bytes, format }
+      const shared = await findShared(db, source.sha256, presets)
+      const [first] = shared ?? []
+      if (shared && first)
+        return { image: { ...facts, thumbhash: first.thumbhash }, objects: shared }
+
+      progress.enter('render')
+      const rendered = await renderer.render(path, presets, signal)
+
+      progress.enter('store')
+      const objects = await reserve(db, { sourceSha256: source.sha256, ...rendered }, presets)
+      for (const { key, file } of objects) {
+        await storage.put(key, file.body, { contentType: `image/${file.format}`, signal })
+      }
+      return { image: { ...facts, thumbhash: rendered.thumbhash }, objects }
+    },
+  }
+}
+
+function createProgress(): Progress {
+  let stage: AttemptStage = 'claim'
+  let since = performance.now()
+  const timings: Record<string, number> = {}
+  const facts: { httpStatus: number | null; bytes: number | null } = {
+    httpStatus: null,
+    bytes: null,
+  }
+  const clock = () => {
+    const now = performance.now()
+    timings[stage] = Math.round((now - since) * 10) / 10
+    since = now
+  }
+  return {
+    enter: (next) => {
+      clock()
+      stage = next
+    },
+    note: ({ httpStatus, bytes }) => {
+      facts.httpStatus = httpStatus ?? facts.httpStatus
+      facts.bytes = bytes ?? facts.bytes
+    },
+    report: () => ({
+      stage,
+      ...facts,
+      timings: { ...timings, [stage]: Math.round((performance.now() - since) * 10) / 10 },
+    }),
+  }
+}

@@ -1,0 +1,79 @@
+// What a schema cannot say about a new product: text that PostgreSQL cannot hold, prices with a third
+// decimal, URLs that lead inside. Everything at fault is reported at once.
+
+import { AppError, type FieldError } from '../errors.ts'
+import type { NewProduct } from './product.ts'
+
+/** numeric(12,2). */
+export const MAX_PRICE = 9_999_999_999.99
+export const MAX_PICTURES = 20
+
+/** Why a URL may not be fetched, as far as that can be told without the network. */
+export type CheckUrl = (url: string) => { rule: string; detail: string } | undefined
+
+export interface CheckedProduct {
+  userId: string
+  name: string
+  description: string
+  /** Decimal text. */
+  price: string
+  sourceUrls: string[]
+}
+
+/** Throws `invalid_input` with every field at fault. */
+export function checkProduct(input: NewProduct, checkUrl: CheckUrl): CheckedProduct {
+  const sourceUrls = [...(input.product_images ?? [])]
+  const errors = [
+    ...checkUserId(input.user_id),
+    ...checkText('/product_name', input.product_name),
+    ...checkText('/product_description', input.product_description ?? ''),
+    ...checkPrice(input.product_price),
+    ...sourceUrls.flatMap((url, index) => checkSource(`/product_images/${index}`, url, checkUrl)),
+  ]
+  const [first] = errors
+  if (first) {
+    throw new AppError('invalid_input', `${first.pointer.slice(1)} ${first.detail}`, { errors })
+  }
+  return {
+    userId: String(input.user_id),
+    name: input.product_name,
+    description: input.product_description ?? '',
+    price: String(input.product_price),
+    sourceUrls,
+  }
+}
+
+function checkUserId(userId: string | number): FieldError[] {
+  if (typeof userId === 'string') return checkText('/user_id', userId)
+  if (Number.isSafeInteger(userId)) return []
+  return [{ pointer: '/user_id', code: 'type', detail: 'must be a string or a safe integer' }]
+}
+
+/** PostgreSQL text holds neither NUL nor half of a surrogate pair. */
+function checkText(pointer: string, text: string): FieldError[] {
+  if (text.includes('\0')) {
+    return [{ pointer, code: 'text', detail: 'must not contain the NUL character' }]
+  }
+  if (!text.isWellFormed()) {
+    return [
+      { pointer, code: 'text', detail: 'must be well-formed Unicode (it has a lone surrogate)' },
+    ]
+  }
+  return []
+}
+
+function checkPrice(price: number): FieldError[] {
+  const pointer = '/product_price'
+  if (!(price >= 0)) return [{ pointer, code: 'minimum', detail: 'must be >= 0' }]
+  if (price > MAX_PRICE) return [{ pointer, code: 'maximum', detail: `must be <= ${MAX_PRICE}` }]
+  // The shortest decimal that reads back as this number is what the client wrote; 19.99 * 100 is not whole.
+  if (/^\d+(\.\d{1,2})?$/.test(String(price))) return []
+  return [{ pointer, code: 'multipleOf', detail: 'must have at most two decimals' }]
+}
+
+function checkSource(pointer: string, url: string, checkUrl: CheckUrl): FieldError[] {
+  const text = checkText(pointer, url)
+  if (text.length > 0) return text
+  const refusal = checkUrl(url)
+  return refusal ? [{ pointer, code: refusal.rule, detail: refusal.detail }] : []
+}

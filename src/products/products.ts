@@ -1,0 +1,78 @@
+// The catalogue's use cases.
+
+import { createReadThrough, type ReadThrough } from '../cache/read-through.ts'
+import type { Database } from '../database/database.ts'
+import { AppError } from '../errors.ts'
+import type { ImageJobDefinition } from '../images/image-job.ts'
+import type { MediaUrls } from '../images/media-urls.ts'
+import { isUuid } from '../lib/uuid.ts'
+import type { Products } from './product.ts'
+import { createPresenter, type VersionedRepresentation } from './product-document.ts'
+import { type CheckUrl, checkProduct } from './product-input.ts'
+import { insertProduct, selectProduct, selectProducts } from './product-store.ts'
+
+export interface ProductsOptions {
+  database: Database
+  mediaUrls: MediaUrls
+  checkUrl: CheckUrl
+  imageJob: ImageJobDefinition
+  cache: {
+    maxBytes: number
+    maxStaleMs: number
+    /** When this process last knew of every committed change; undefined while it does not know. */
+    currentAsOf(): number | undefined
+  }
+}
+
+/** The use cases, and what the composition root connects to the event log. */
+export interface ProductsWithCache extends Products {
+  /** A change that somebody else committed: nothing older than `version` is served from now on. */
+  invalidate(productId: string, version: number): void
+  /** After a change of our own whose version is not at hand: drops the product before the answer goes out. */
+  refresh(productId: string): Promise<void>
+}
+
+export function createProducts(options: ProductsOptions): ProductsWithCache {
+  const { database, mediaUrls, checkUrl, imageJob } = options
+  const presenter = createPresenter(mediaUrls)
+  const load = async (id: string) => {
+    const product = await selectProduct(database.db, id)
+    return product && presenter.represent(product)
+  }
+  const cached: ReadThrough<VersionedRepresentation> = createReadThrough({
+    ...options.cache,
+    load,
+    sizeOf: ({ body }) => body.byteLength,
+  })
+  return {
+    create: async (input, context) => {
+      const product = checkProduct(input, checkUrl)
+      const stored = await insertProduct(database.db, product, { job: imageJob, context })
+      database.signals.send('events')
+      if (stored.images.length > 0) database.signals.send('jobs')
+      return presenter.represent(stored)
+    },
+    read: async (id) => {
+      // PostgreSQL takes a UUID in any case; the cache must not keep one product under two keys.
+      const found = isUuid(id) ? await cached.get(id.toLowerCase()) : undefined
+      if (!found) throw new AppError('not_found', 'There is no such product.')
+      const { value, ageSeconds } = found
+      return ageSeconds === undefined ? value : { ...value, ageSeconds }
+    },
+    list: async (filter, { limit, after }) => {
+      // One row more than asked for tells whether there is a next page.
+      const rows = await selectProducts(database.db, filter, { limit: limit + 1, after })
+      const page = rows.slice(0, limit)
+      const last = rows.length > limit ? page.at(-1) : undefined
+      return {
+        data: page.map(presenter.document),
+        next: last && { createdAt: last.created_at, id: last.id },
+      }
+    },
+    invalidate: (productId, version) => cached.raise(productId, version),
+    refresh: async (productId) => {
+      const current = await load(productId)
+      if (current) cached.raise(productId, current.version)
+    },
+  }
+}

@@ -1,0 +1,26 @@
+// Products for tests that start below the HTTP layer.
+
+import { defineImageJob } from '../../src/images/image-job.ts'
+import { createMediaUrls } from '../../src/images/media-urls.ts'
+import type { RequestContext } from '../../src/images/image.ts'
+import type { NewProduct } from '../../src/products/product.ts'
+
+export const imageJob = defineImageJob({ maxAttempts: 8, timeoutMs: 120_000 })
+
+export const mediaUrls = createMediaUrls({ prefix: '/media/', publicUrl: 'http://localhost:8080' })
+
+export const context: RequestContext = {
+  requestId: 'test',
+  traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+}
+
+export function newProduct(changes: Partial<NewProduct> = {}): NewProduct {
+  return {
+    user_id: '1234-5678-9012',
+    product_name: 'Sample Product',
+    product_description: 'A test product.',
+    product_price: 100,
+    product_images: ['https://example.com/image1.jpg'],
+    ...changes,
+  }
+}
