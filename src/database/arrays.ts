@@ -27,9 +27,10 @@ export function parseArray(text: string, read: (item: string) => unknown): unkno
     else if (bare !== undefined) stack.at(-1)?.push(bare === 'NULL' ? null : read(bare))
     TOKEN.lastIndex = at + token.length + (text[at + token.length] === ',' ? 1 : 0)
   }
-  const [outermost] = stack
-  if (stack.length !== 1 || outermost?.length !== 1) throw new RangeError(`not an array: ${text}`)
-  return outermost[0] as unknown[]
+  const [array, ...more] = stack[0] ?? []
+  if (stack.length !== 1 || more.length > 0 || !Array.isArray(array))
+    throw new RangeError(`not an array: ${text}`)
+  return array
 }
 
 function close(stack: unknown[][], text: string): void {

@@ -1,9 +1,12 @@
 // What the database port promises, on every engine.
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { sql } from 'kysely'
+import { after, before, describe, test } from 'node:test'
+import { type RawBuilder, sql } from 'kysely'
+import { openDatabase } from '../../src/database/open.ts'
+import { isAppError } from '../../src/errors.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 
 describeOnEachDatabase('the database port', (engine) => {
   let open: TestDatabase
@@ -12,41 +15,255 @@ describeOnEachDatabase('the database port', (engine) => {
   })
   after(() => open[Symbol.asyncDispose]())
 
-  test('a row reads the same whoever answers, times to the microsecond', async () => {
-    const { rows } = await sql`
-      SELECT '2026-11-20 08:00:00.123456+00'::timestamptz AS at, 7::int8 AS n, 1.50::numeric AS price,
-             '{"a":[1]}'::jsonb AS data, '{a,NULL}'::text[] AS list, true AS yes, NULL AS nothing`.execute(
-      open.database.db,
-    )
-    assert.deepEqual(rows[0], {
-      at: '2026-11-20T08:00:00.123456Z',
-      n: 7,
-      price: '1.50',
-      data: { a: [1] },
-      list: ['a', null],
-      yes: true,
-      nothing: null,
+  const answer = async (query: RawBuilder<unknown>) => {
+    const { rows } = await query.execute(open.database.db)
+    return rows[0] as Record<string, unknown>
+  }
+  const users = async () => {
+    const { rows } = await sql<{ id: string }>`SELECT id FROM users`.execute(open.database.db)
+    return rows.map(({ id }) => id)
+  }
+
+  describe('values', () => {
+    test('a row reads the same whoever answers, times to the microsecond', async () => {
+      const row = await answer(sql`
+        SELECT '2026-11-20 08:00:00.123456+00'::timestamptz AS at,
+          '2026-11-20 09:00:00+01'::timestamptz AS elsewhere, '2026-11-20'::date AS day,
+          '2026-11-20 08:00'::timestamp AS nowhere, 7::int8 AS n, 7::int4 AS i, 0.1::float8 AS f,
+          1.50::numeric AS price, '{"a":[1]}'::jsonb AS data, '[1,null]'::json AS json, true AS yes,
+          NULL AS nothing, '\\x00ff'::bytea AS bytes, '12'::xid8 AS xid,
+          '0199f3c2-0000-7000-8000-000000000001'::uuid AS id, '1 day'::interval AS time`)
+      assert.deepEqual(row, {
+        at: '2026-11-20T08:00:00.123456Z',
+        elsewhere: '2026-11-20T08:00:00.000000Z',
+        day: '2026-11-20',
+        nowhere: '2026-11-20 08:00:00',
+        n: 7,
+        i: 7,
+        f: 0.1,
+        price: '1.50',
+        data: { a: [1] },
+        json: [1, null],
+        yes: true,
+        nothing: null,
+        bytes: Buffer.from([0, 255]),
+        xid: '12',
+        id: '0199f3c2-0000-7000-8000-000000000001',
+        time: '1 day',
+      })
+    })
+
+    test('arrays read the same, item by item', async () => {
+      const row = await answer(sql`
+        SELECT '{a,NULL,"NULL","b\\"c",""}'::text[] AS texts, '{}'::text[] AS none,
+          '{0199f3c2-0000-7000-8000-000000000001}'::uuid[] AS ids, '{1,2}'::int8[] AS counts,
+          '{1.50}'::numeric[] AS prices, '{t,f}'::bool[] AS flags,
+          ARRAY['2026-11-20 08:00:00.000001+00'::timestamptz] AS times,
+          ARRAY['{"a":1}'::jsonb] AS documents, '{{1,2},{3,4}}'::int4[] AS nested,
+          '{1 day}'::interval[] AS unlisted`)
+      assert.deepEqual(row, {
+        texts: ['a', null, 'NULL', 'b"c', ''],
+        none: [],
+        ids: ['0199f3c2-0000-7000-8000-000000000001'],
+        counts: [1, 2],
+        prices: ['1.50'],
+        flags: [true, false],
+        times: ['2026-11-20T08:00:00.000001Z'],
+        documents: [{ a: 1 }],
+        nested: [
+          [1, 2],
+          [3, 4],
+        ],
+        unlisted: '{"1 day"}',
+      })
+    })
+
+    test('what would lose digits or has no moment is refused when read, and the session goes on', async () => {
+      const unreadable = [
+        sql`SELECT 9007199254740993::int8`,
+        sql`SELECT 'infinity'::timestamptz`,
+        sql`SELECT '0044-03-15 12:00+00 BC'::timestamptz`,
+      ]
+      for (const query of unreadable)
+        await assert.rejects(query.execute(open.database.db), RangeError)
+      assert.deepEqual(await answer(sql`SELECT 1 AS one`), { one: 1 })
+    })
+
+    test('the same values are accepted as parameters', async () => {
+      const id = '0199f3c2-0000-7000-8000-000000000001'
+      const data = JSON.stringify(['a', { b: null }])
+      const row = await answer(sql`
+        SELECT ${null}::text AS nothing, ${'NULL'}::text AS word, ${['a', null, 'b"c']}::text[] AS texts,
+          ${[id]}::uuid[] AS ids, ${[1, 2]}::int8[] AS counts, ${[]}::text[] AS none,
+          ${data}::jsonb AS list, ${{ a: [1] }}::jsonb AS object, ${'"text"'}::jsonb AS string,
+          ${19.99}::numeric AS price, ${'19.90'}::numeric(12, 2) AS exact, ${true}::boolean AS yes,
+          ${5}::int4 AS n, ${'2026-11-20T08:00:00.123456Z'}::timestamptz AS at,
+          ${new Date('2026-11-20T08:00:00.5Z')}::timestamptz AS date,
+          ${Buffer.from([0, 255])}::bytea AS bytes, ${'žluť ☃ 🎿'}::text AS letters`)
+      assert.deepEqual(row, {
+        nothing: null,
+        word: 'NULL',
+        texts: ['a', null, 'b"c'],
+        ids: [id],
+        counts: [1, 2],
+        none: [],
+        list: ['a', { b: null }],
+        object: { a: [1] },
+        string: 'text',
+        price: '19.99',
+        exact: '19.90',
+        yes: true,
+        n: 5,
+        at: '2026-11-20T08:00:00.123456Z',
+        date: '2026-11-20T08:00:00.500000Z',
+        bytes: Buffer.from([0, 255]),
+        letters: 'žluť ☃ 🎿',
+      })
+    })
+
+    test('the number of rows that a statement changed is told, behind a CTE too', async () => {
+      const { db } = open.database
+      const result = await sql`
+        WITH names AS (SELECT unnest(${['row-1', 'row-2']}::text[]) AS id)
+        INSERT INTO users (id) SELECT id FROM names`.execute(db)
+      assert.equal(result.numAffectedRows, 2n)
+      await sql`DELETE FROM users`.execute(db)
     })
   })
 
-  test('the outer database inside a transaction is refused, not waited for', async () => {
-    const { database } = open
-    await assert.rejects(
-      database.transaction(async () => await sql`SELECT 1`.execute(database.db)),
-      /outer database was used inside a transaction/,
-    )
-    await database.ping()
+  describe('transactions', () => {
+    test('the outer database inside a transaction is refused, not waited for', async () => {
+      const { database } = open
+      const inside: (() => Promise<unknown>)[] = [
+        () => sql`SELECT 1`.execute(database.db),
+        () => database.transaction(async () => {}),
+        () => database.exclusive(async () => {}),
+      ]
+      for (const use of inside)
+        await assert.rejects(
+          database.transaction(async () => await use()),
+          /outer database was used inside a transaction/,
+        )
+      await database.ping()
+    })
+
+    test('what was started in a transaction may use the database once it is over', async () => {
+      const { database } = open
+      const over = Promise.withResolvers<void>()
+      const later = await database.transaction(async () => ({
+        result: over.promise.then(() => sql`SELECT 1`.execute(database.db)),
+      }))
+      over.resolve()
+      assert.equal((await later.result).rows.length, 1)
+    })
+
+    test('one that throws leaves nothing and poisons nothing', async () => {
+      const { database } = open
+      await assert.rejects(
+        database.transaction(async (tx) => {
+          await sql`INSERT INTO users (id) VALUES ('ghost')`.execute(tx)
+          await sql`SELECT 1 / 0`.execute(tx)
+        }),
+        { code: '22012' },
+      )
+      assert.deepEqual(await users(), [])
+    })
+
+    test('one that goes on after a failed statement does not pass for committed', async () => {
+      const { database } = open
+      await assert.rejects(
+        database.transaction(async (tx) => {
+          await sql`INSERT INTO users (id) VALUES ('ghost')`.execute(tx)
+          await sql`SELECT 1 / 0`.execute(tx).catch(() => {})
+        }),
+        /abort/i,
+      )
+      assert.deepEqual(await users(), [])
+    })
+
+    test('raw work that throws leaves no transaction behind', async () => {
+      const { database } = open
+      await assert.rejects(
+        database.exclusive(async (session) => {
+          await session.script(`BEGIN; INSERT INTO users (id) VALUES ('ghost;')`)
+          throw new Error('no')
+        }),
+        /^Error: no$/,
+      )
+      assert.deepEqual(await users(), [])
+    })
   })
 
-  test('a transaction that throws leaves nothing and poisons nothing', async () => {
-    const { database } = open
-    await assert.rejects(
-      database.transaction(async (tx) => {
-        await sql`INSERT INTO users (id) VALUES ('ghost')`.execute(tx)
-        await sql`SELECT 1 / 0`.execute(tx)
-      }),
+  describe('signals', () => {
+    test('many signals wake a listener once, and none after it was disposed', async () => {
+      const { signals } = open.database
+      assert.equal(signals.connected, true)
+      let wakes = 0
+      const listening = signals.listen('jobs', () => wakes++)
+      for (let i = 0; i < 100; i++) signals.send('jobs')
+      signals.send('events')
+      await eventually(() => assert.equal(wakes, 1))
+      listening[Symbol.dispose]()
+      const next = Promise.withResolvers<void>()
+      using _other = signals.listen('jobs', next.resolve)
+      signals.send('jobs')
+      await next.promise
+      assert.equal(wakes, 1)
+    })
+
+    test('a listener may use the database although the sender stands in a transaction', async () => {
+      const { database } = open
+      const read = Promise.withResolvers<unknown>()
+      using _listening = database.signals.listen('jobs', () => {
+        read.resolve(sql`SELECT 1`.execute(database.db))
+      })
+      await database.transaction(async () => {
+        database.signals.send('jobs')
+        await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+      })
+      await read.promise
+    })
+  })
+
+  test('each statement is shown to the observer before it is sent', async () => {
+    await using other = await engine.create()
+    await other.database[Symbol.asyncDispose]()
+    const seen: string[] = []
+    await using database = await openDatabase({
+      ...other.options,
+      onStatement: (text) => seen.push(text),
+    })
+    await sql`SELECT ${1}::int`.execute(database.db)
+    await database.transaction(async (tx) => await sql`SELECT 2`.execute(tx))
+    assert.deepEqual(seen, ['SELECT $1::int', 'begin', 'SELECT 2', 'commit'])
+  })
+
+  test('closing waits for what runs and refuses what is new', async () => {
+    await using other = await engine.create()
+    const { database } = other
+    const entered = Promise.withResolvers<void>()
+    const finish = Promise.withResolvers<void>()
+    const running = database.transaction(async (tx) => {
+      entered.resolve()
+      await finish.promise
+      await sql`INSERT INTO users (id) VALUES ('last')`.execute(tx)
+    })
+    await entered.promise
+    let closed = false
+    const closing = database[Symbol.asyncDispose]().then(() => {
+      closed = true
+    })
+    await assert.rejects(sql`SELECT 1`.execute(database.db), (error) =>
+      isAppError(error, 'unavailable'),
     )
-    const { rows } = await sql`SELECT id FROM users`.execute(database.db)
-    assert.deepEqual(rows, [])
+    await assert.rejects(database.ping(), (error) => isAppError(error, 'unavailable'))
+    assert.equal(closed, false)
+    finish.resolve()
+    await running
+    await closing
+    await database[Symbol.asyncDispose]()
+    await using again = await openDatabase(other.options)
+    const { rows } = await sql`SELECT id FROM users`.execute(again.db)
+    assert.deepEqual(rows, [{ id: 'last' }])
   })
 })

@@ -26,7 +26,7 @@ export interface TestEngine {
   create(): Promise<TestDatabase>
 }
 
-const serverUrl = process.env.TEST_DATABASE_URL
+const serverUrl = process.env.TEST_DATABASE_URL || undefined
 
 export const pgliteEngine: TestEngine = { name: 'pglite', create: createPglite }
 export const postgresEngine: TestEngine = { name: 'postgres', create: createPostgres }
