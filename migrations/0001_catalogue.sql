@@ -109,6 +109,8 @@ CREATE TABLE jobs (
   state         text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'done', 'dead')),
   attempts      integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   max_attempts  integer NOT NULL CHECK (max_attempts >= 1),
+  -- Failures in a row that were not the job's fault: they cost no attempt, but the waits still grow.
+  uncounted     integer NOT NULL DEFAULT 0 CHECK (uncounted >= 0),
   due_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   ring_again_at timestamptz,
   rings         integer NOT NULL DEFAULT 0,

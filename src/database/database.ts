@@ -11,9 +11,9 @@ export type Tx = Transaction<Tables>
 /** Either: for statements that may stand alone or be part of something. */
 export type Executor = Db | Tx
 
-/** `jobs`: something became due. `events`: the log grew. */
-export type Channel = 'jobs' | 'events'
-export const channels: readonly Channel[] = ['jobs', 'events']
+/** `jobs`: something became due. `bells`: jobs were announced. `events`: the log grew. */
+export type Channel = 'jobs' | 'bells' | 'events'
+export const channels: readonly Channel[] = ['jobs', 'bells', 'events']
 
 /**
  * Wakes sleepers in this process and, on PostgreSQL, in every other. A hint, never the truth: it may
