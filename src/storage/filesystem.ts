@@ -79,10 +79,7 @@ function createFilesystem(root: string): Storage {
       check(key)
       await track(removeFile(root, key))
     },
-    url: (key) => {
-      assertStorageKey(key)
-      return MEDIA_PATH + key
-    },
+    urlPrefix: MEDIA_PATH,
     ping: async () => {
       checkOpen()
       await ping(root)

@@ -44,8 +44,8 @@ export interface Storage extends AsyncDisposable {
   open(key: string): Promise<StoredFile | undefined>
   /** Removes the file; not an error when there is none. Throws `storage_failed`. */
   remove(key: string): Promise<void>
-  /** A URL reference for the file: absolute, or a path on this service. Pure. */
-  url(key: string): string
+  /** A file's URL reference is this and its key, which needs no encoding: absolute, or a path on this service. */
+  readonly urlPrefix: string
   /** Resolves when files can be written; throws `storage_failed` otherwise, within seconds. */
   ping(): Promise<void>
   /** Refuses new calls and resolves once the puts and removes under way have ended. */
