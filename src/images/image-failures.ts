@@ -2,6 +2,7 @@
 
 import { AppError, type ImageErrorCode, imageErrorCodes } from '../errors.ts'
 import type { FailureRule } from '../jobs/job.ts'
+import { isUnknownHost } from '../outbound/failures.ts'
 
 /** Another try cannot change the answer. */
 const final: FailureRule = { retryable: false, counts: true }
@@ -36,9 +37,12 @@ const rules = {
   worker_lost: retried,
 } as const satisfies Record<ImageErrorCode, FailureRule>
 
+/** A name that does not exist is rarely there a minute later; one that cannot be looked up may be. */
+const unknownHost = retriedUpTo(3)
+
 /** The rule for an AppError with an image code; a Retry-After that came with it is passed on. */
 export function failureRule(error: AppError & { code: ImageErrorCode }): FailureRule {
-  const rule: FailureRule = rules[error.code]
+  const rule: FailureRule = isUnknownHost(error) ? unknownHost : rules[error.code]
   return error.retryAfterMs === undefined ? rule : { ...rule, retryAfterMs: error.retryAfterMs }
 }
 

@@ -84,7 +84,12 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
 
     onClaimed: async (tx, job) => {
       const { maxAttempts, worker, trace } = job
-      const attempt = { ...attemptOf(job), maxAttempts, worker, traceId: traceIdOf(trace) }
+      const attempt = {
+        ...attemptOf(job),
+        maxAttempts,
+        worker,
+        traceId: traceIdOf(trace ?? '') ?? null,
+      }
       return (await lockProduct(tx, job.payload.productId)) && (await startAttempt(tx, attempt))
     },
 
@@ -149,7 +154,7 @@ function fieldsOf({ payload, attempts, trace }: Job): Record<string, unknown> {
     image_id: payload.imageId,
     product_id: payload.productId,
     request_id: payload.requestId,
-    trace_id: traceIdOf(trace),
+    trace_id: traceIdOf(trace ?? ''),
     attempt: attempts,
   }
 }
