@@ -5,9 +5,9 @@ import type { EffectiveSetting } from '../config/effective-settings.ts'
 import { settingGroups } from '../config/settings.ts'
 
 const NAME_WIDTH = 26
-const VALUE_WIDTH = 40
+const VALUE_WIDTH = 38
 
-/** A table in groups, at most 100 columns wide unless a key of a source is longer than any of ours. */
+/** A table in groups, at most 100 columns wide. */
 export function renderSettingsTable(settings: readonly EffectiveSetting[]): string {
   const byName = new Map(settings.map((setting) => [setting.name, setting]))
   const groups = settingGroups.map(({ title, names }) =>
@@ -28,14 +28,15 @@ export function renderSettingsJson(settings: readonly EffectiveSetting[]): strin
 /** One row, and one more for each further piece of a long value. */
 function rows(setting: EffectiveSetting | undefined): string[] {
   if (!setting) return []
-  const [first = '-', ...further] = setting.value?.match(piecesOfValue) ?? []
+  const shown = setting.hasEffect || setting.source === 'default' ? setting.value : '(no effect)'
+  const [first = '-', ...further] = shown?.match(piecesOfValue) ?? []
   const head = `  ${setting.name.padEnd(NAME_WIDTH)}${first.padEnd(VALUE_WIDTH)}  ${origin(setting)}`
   return [head, ...further.map((piece) => `  ${' '.repeat(NAME_WIDTH)}${piece}`)]
 }
 
 const piecesOfValue = new RegExp(`.{1,${VALUE_WIDTH}}`, 'gsu')
 
-function origin({ name, source, key, hasEffect }: EffectiveSetting): string {
-  const found = key === name ? source : `${source}: ${key}`
-  return hasEffect || source === 'default' ? found : `${found}, no effect`
+/** The source, with the key it used where that is another name. */
+function origin({ name, source, key }: EffectiveSetting): string {
+  return key.toUpperCase() === name ? source : `${source}: ${key}`
 }

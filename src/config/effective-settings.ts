@@ -1,8 +1,8 @@
 // The settings as they took effect, for people to read: what counts, and who said it. Secrets are
 // masked here, so that nothing further on can show one.
 
+import { masked } from './masking.ts'
 import type { Resolved } from './resolve.ts'
-import type { Setting } from './setting.ts'
 import { type SettingName, settingNames, settingOf } from './settings.ts'
 
 export interface EffectiveSetting {
@@ -17,8 +17,6 @@ export interface EffectiveSetting {
   readonly hasEffect: boolean
 }
 
-const MASK = '********'
-
 /** Every setting of the table, in its order. `derived` holds the defaults that depend on other settings. */
 export function effectiveSettings(
   { given }: Resolved,
@@ -32,17 +30,7 @@ export function effectiveSettings(
       const value = setting.default ?? derived[name]
       return { name, value, source: 'default', key: name, hasEffect }
     }
-    const value = mask(chosen.text, setting)
+    const value = masked(chosen.text, setting)
     return { name, value, source: chosen.source, key: chosen.key, hasEffect }
   })
-}
-
-/** Parameters may hold passwords as well, so of a URL only scheme, user, host and path are left. */
-function mask(text: string, { secret }: Setting): string {
-  if (secret === undefined) return text
-  const url = secret === 'url' ? URL.parse(text) : null
-  if (!url?.host) return MASK
-  const user = url.username && `${url.username}${url.password && `:${MASK}`}@`
-  const parameters = url.search && `?${MASK}`
-  return `${url.protocol}//${user}${url.host}${url.pathname}${parameters}`
 }

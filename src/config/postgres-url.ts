@@ -1,5 +1,5 @@
-// DATABASE_URL, taken apart by strict rules: a password with an unencoded `/`, `#` or `?` would else
-// be read as another host and database without a word.
+// DATABASE_URL, taken apart by strict rules: a password with an unencoded `@`, `/`, `#` or `?` would
+// else be read as another host and database without a word, and shown as such.
 
 import { hostOrSocketFolder, isOneLine, oneOf, type ValueType } from './value-types.ts'
 
@@ -44,6 +44,7 @@ function takeApart(url: URL): PostgresUrl | undefined {
   const sslMode = sslmode === undefined ? undefined : oneOf(sslModes).parse(sslmode)
   const isWrong =
     Object.values(parts).includes(undefined) ||
+    /@/.test(url.pathname + url.search) ||
     (parts.host && hostOrSocketFolder.parse(parts.host) === undefined) ||
     parts.database?.includes('/') ||
     url.port === '0' ||

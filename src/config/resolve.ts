@@ -2,6 +2,7 @@
 // setting wins, under whatever name; an empty value means the default, and so hides weaker sources.
 
 import { missingEngines } from './engine-settings.ts'
+import { isRepeatable } from './masking.ts'
 import type { Setting } from './setting.ts'
 import { type SettingName, settingNames, settingOf, type Values } from './settings.ts'
 import type { Given, Sources } from './sources.ts'
@@ -82,9 +83,9 @@ function judge(setting: Setting, chosen: Given, candidates: readonly Given[]): J
   return value === undefined ? { mistake: malformed(setting, chosen) } : { value }
 }
 
-function malformed({ type, secret }: Setting, given: Given): string {
-  const shown = secret === undefined ? ` is ${quote(given.text)} but` : ''
-  return `${describe(given)}${shown} must be ${type.expects}`
+function malformed(setting: Setting, given: Given): string {
+  const shown = isRepeatable(given.text, setting) ? ` is ${quote(given.text)} but` : ''
+  return `${describe(given)}${shown} must be ${setting.type.expects}`
 }
 
 function judgeUnsupported(

@@ -183,7 +183,8 @@ export function choicePerArea<const T extends string>(
 }
 
 function parseDigits(text: string): number | undefined {
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined // 15 digits: exact in a double
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : undefined
+  return Number.isSafeInteger(value) ? value : undefined
 }
 
 function within(value: number | undefined, { min, max }: Bounds): number | undefined {
