@@ -11,7 +11,7 @@ import { DatabaseSync } from 'node:sqlite'
 export function takeLock(path: string): Disposable | undefined {
   const lock = new DatabaseSync(path, { timeout: 0 })
   try {
-    lock.exec('BEGIN EXCLUSIVE')
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
   } catch (error) {
     lock.close()
     if (isBusy(error)) return undefined

@@ -102,6 +102,8 @@ async function readWal(session: SqlSession): Promise<Wal> {
 
 /** By the rule of autovacuum: 50 rows and a fifth of the table dead, or a tenth of it changed. */
 async function selectWornTables(session: SqlSession): Promise<string[]> {
+  // Counts are passed on once a second at most, and at the end of a statement: of this one for certain.
+  await session.queryOnce('SELECT pg_stat_force_next_flush()', [])
   const { rows } = await session.queryOnce(
     `SELECT relid::regclass::text AS name FROM pg_stat_user_tables
      WHERE n_dead_tup > 50 + n_live_tup / 5 OR n_mod_since_analyze > 50 + n_live_tup / 10`,
