@@ -2,11 +2,11 @@
 // was our own fault becomes a line in the log as well.
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { AppError, type ProblemCode } from '../errors.ts'
+import { AppError, isAppError, type ProblemCode } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import { sendProblem } from './problem.ts'
 
-/** The framework's own refusals, by its codes. Any other is a defect. */
+/** What the framework and the socket throw on account of the client, by their codes. The rest is a defect. */
 const refusals: Readonly<Record<string, [code: ProblemCode, detail: string]>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body is too large.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'The Content-Type is not valid.'],
@@ -36,6 +36,9 @@ export function createErrorHandler(log: Logger) {
 
 function refused(thrown: unknown): AppError | undefined {
   const { code } = (thrown ?? {}) as { code?: unknown }
+  if (isAppError(thrown, 'storage_failed')) {
+    return new AppError('unavailable', 'The file cannot be read at the moment.', { cause: thrown })
+  }
   if (thrown instanceof AppError || typeof code !== 'string') return undefined
   const [problem, detail] = Object.hasOwn(refusals, code) ? (refusals[code] ?? []) : []
   return problem && new AppError(problem, detail ?? '', { cause: thrown })

@@ -7,8 +7,8 @@ import { AppError } from '../errors.ts'
 import { jsonErrorOffset } from '../lib/json-error.ts'
 
 /**
- * The largest legal product takes 615 KB: 10,200 characters of text and 20 URLs of 2,048, each
- * written as a pair of \uXXXX escapes (12 bytes). The rest leaves room for fields that we ignore.
+ * The largest legal product takes 370 KB: 10,328 characters of text and 20 URLs of 2,048 code units,
+ * every unit written as \uXXXX (6 bytes). The rest leaves room for fields that we ignore.
  */
 export const BODY_LIMIT = 1024 * 1024
 

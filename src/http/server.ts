@@ -81,10 +81,11 @@ export function createServer(options: ServerOptions): App {
   return app
 }
 
-function registerRoutes(app: App, { products, images, storage, health }: ServerOptions): void {
+function registerRoutes(app: App, options: ServerOptions): void {
+  const { products, images, storage, health, log } = options
   registerProductRoutes(app, { products, images })
   registerImageRoutes(app, images)
-  registerMediaRoutes(app, storage)
+  registerMediaRoutes(app, { storage, log })
   registerHealthRoutes(app, health)
   registerProblemRoutes(app)
 }

@@ -98,8 +98,11 @@ function fieldError(error: ErrorObject): FieldError {
   }
 }
 
-/** `invalid_input` about these fields; its detail names the first. */
-export function invalid(errors: readonly FieldError[], whole: string): AppError {
+/** `invalid_input` about these fields, one rule for each; its detail names the first. */
+export function invalid(broken: readonly FieldError[], whole: string): AppError {
+  const errors = broken.filter(
+    ({ pointer }, at) => broken.findIndex((other) => other.pointer === pointer) === at,
+  )
   const [first] = errors
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
   const name = first?.pointer.slice(1) || whole

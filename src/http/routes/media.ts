@@ -4,7 +4,8 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { AppError, isAppError } from '../../errors.ts'
+import { AppError } from '../../errors.ts'
+import type { Logger } from '../../observability/logger.ts'
 import { MEDIA_PATH, STORAGE_KEY, type Storage, type StoredFile } from '../../storage/storage.ts'
 import type { App } from '../app.ts'
 import { noneMatchFails, rangeOf } from '../conditional.ts'
@@ -19,7 +20,12 @@ const file = {
 
 const RANGE_NOT_SATISFIABLE = 416
 
-export function registerMediaRoutes(app: App, storage: Storage): void {
+export interface MediaRoutesOptions {
+  storage: Storage
+  log: Logger
+}
+
+export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptions): void {
   app.route({
     // Both, so that HEAD is answered without reading the file.
     method: ['GET', 'HEAD'],
@@ -32,29 +38,22 @@ export function registerMediaRoutes(app: App, storage: Storage): void {
     },
     handler: async (request, reply) => {
       const key = request.params['*']
-      const file = STORAGE_KEY.test(key) ? await open(storage, key) : undefined
+      const file = STORAGE_KEY.test(key) ? await storage.open(key) : undefined
       if (!file) throw notFound()
-      return sendFile(file, { key, request, reply })
+      return sendFile(file, { key, request, reply, log })
     },
   })
-}
-
-async function open(storage: Storage, key: string): Promise<StoredFile | undefined> {
-  try {
-    return await storage.open(key)
-  } catch (error) {
-    if (!isAppError(error, 'storage_failed')) throw error
-    throw new AppError('unavailable', 'The file cannot be read at the moment.', { cause: error })
-  }
 }
 
 interface Exchange {
   key: string
   request: FastifyRequest
   reply: FastifyReply
+  log: Logger
 }
 
-function sendFile(file: StoredFile, { key, request, reply }: Exchange): FastifyReply {
+function sendFile(file: StoredFile, exchange: Exchange): FastifyReply {
+  const { key, request, reply } = exchange
   const { method, headers } = request
   const etag = `"${key}"`
   reply.headers({
@@ -72,14 +71,22 @@ function sendFile(file: StoredFile, { key, request, reply }: Exchange): FastifyR
   reply.header('content-type', file.contentType)
   if (range === 'whole') {
     reply.header('content-length', file.size)
-    return reply.send(method === 'HEAD' ? undefined : Readable.from(file.read()))
+    return reply.send(method === 'HEAD' ? undefined : streamOf(file.read(), exchange))
   }
   const { start, end } = range
   reply.code(206).headers({
     'content-length': end - start + 1,
     'content-range': `bytes ${start}-${end}/${file.size}`,
   })
-  return reply.send(Readable.from(file.read(range)))
+  return reply.send(streamOf(file.read(range), exchange))
+}
+
+/** A file that breaks off after its headers were sent can only be cut short; the log says why. */
+function streamOf(body: AsyncIterable<Uint8Array>, { key, request, log }: Exchange): Readable {
+  const stream = Readable.from(body, { objectMode: false })
+  return stream.on('error', (err) => {
+    log.warn({ requestId: request.id, key, err }, 'a stored file could not be sent')
+  })
 }
 
 function refuseRange(file: StoredFile, reply: FastifyReply): FastifyReply {
