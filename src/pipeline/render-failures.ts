@@ -19,13 +19,15 @@ const memorySignal = 'SIGUSR2'
 /** Over the whole text: libheif puts other lines first. */
 const outOfMemory =
   /out of memory|insufficient memory|memory allocation error|bad_alloc|failed to allocate/i
+/** libheif says "memory allocation error" as well when a file makes claims that no honest one makes. */
+const absurdClaim = /security limit exceeded: (?!allocating)/i
 const unsupported = /has not been built in|unsupported (feature|codec)/i
 const tooManyPixels = /exceeds pixel limit/i
 
 /** What a text of libvips means. Its own words go into the cause only: they may name files of ours. */
 export function failureOfText(text: string): AppError {
   const options = { cause: new Error(text) }
-  if (outOfMemory.test(text)) return outOfMemoryError(options)
+  if (outOfMemory.test(text) && !absurdClaim.test(text)) return outOfMemoryError(options)
   if (tooManyPixels.test(text)) {
     return new AppError('too_many_pixels', 'The picture has too many pixels.', options)
   }

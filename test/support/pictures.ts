@@ -134,7 +134,7 @@ export function craftedPng({ width, height, depth, interlaced }: PngHeader, data
   header.writeUInt32BE(height, 4)
   header.set([depth, 6, 0, 0, interlaced ? 1 : 0], 8)
   return Buffer.concat([
-    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    text('\x89PNG\r\n\x1a\n'),
     pngChunk('IHDR', header),
     pngChunk('IDAT', deflateSync(data)),
     pngChunk('IEND', Buffer.alloc(0)),
@@ -142,7 +142,7 @@ export function craftedPng({ width, height, depth, interlaced }: PngHeader, data
 }
 
 function pngChunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data])
+  const body = Buffer.concat([text(type), data])
   const length = Buffer.alloc(4)
   length.writeUInt32BE(data.length)
   const check = Buffer.alloc(4)
@@ -166,16 +166,27 @@ export function avif144Megapixels(): Buffer {
 
 /** A HEIF file of another codec, as far as its brands tell. */
 export function heicHeader(): Buffer {
-  return Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1')
+  return text('\0\0\0\x18ftypheic\0\0\0\0mif1heic')
 }
 
-/** An AVIF whose item says that it is coded with HEVC. */
+/** A file with AVIF's brands around a picture that says it is coded with HEVC. */
 export async function relabelledAvif(): Promise<Buffer> {
   const avif = await plain(red).avif({ effort: 0 }).toBuffer()
-  return Buffer.from(
-    avif.toString('latin1').replace('av01', 'hvc1').replace('av1C', 'hvcC'),
-    'latin1',
-  )
+  // An HEVCDecoderConfigurationRecord (ISO 14496-15) in place of AV1's four bytes.
+  const record = Buffer.from(`0101${'00'.repeat(10)}1ef000fcfdf8f800000300`, 'hex')
+  const at = avif.indexOf('av1C')
+  const hevc = Buffer.concat([avif.subarray(0, at), text('hvcC'), record, avif.subarray(at + 8)])
+  for (const box of ['hvcC', 'ipco', 'iprp', 'meta']) {
+    const size = hevc.indexOf(box) - 4
+    hevc.writeUInt32BE(hevc.readUInt32BE(size) + record.length - 4, size)
+  }
+  hevc.write('hvc1', hevc.indexOf('av01'), 'latin1')
+  return hevc
+}
+
+/** Bytes as they are written in specifications: one for each character. */
+export function text(content: string): Buffer {
+  return Buffer.from(content, 'latin1')
 }
 
 const blackAvif = `
