@@ -61,6 +61,15 @@ describe('the choice of a database', () => {
     ])
   })
 
+  it('the strongest of the parts speaks for all of them', () => {
+    using folder = folderWith({
+      '.env': 'DATABASE_URL=postgres://url/shop\n',
+      'config.yaml': 'database: { host: parts }\n',
+    })
+    assert.equal(connectionOf(folder, { DB_PASS: 'p' }).host, 'parts')
+    assert.equal(connectionOf(folder, {}).host, 'url')
+  })
+
   it('URL and parts in one source are refused', () => {
     using folder = folderWith()
     const env = { DATABASE_URL: 'postgres://db/shop', DB_NAME: 'shop' }

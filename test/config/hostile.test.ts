@@ -102,6 +102,7 @@ describe('secrets', () => {
     ':',
     '%',
     '%zz',
+    '\u0001',
     '[',
     ' ',
     '&',
@@ -116,9 +117,11 @@ describe('secrets', () => {
     .tuple(fc.constantFrom('postgres', 'amqp', 'redis', 'https', 's3', 'x'), password, value)
     .map(([scheme, secret, rest]) => `${scheme}://user:${secret}@host${rest}`)
   const secretParameter = password.map((secret) => `postgres://host/db?password=${secret}`)
-  const anyUrl = fc.oneof(secretUrl, secretParameter)
+  const secretPath = password.map((secret) => `mysql:${secret}`)
+  const anyUrl = fc.oneof(secretUrl, secretParameter, secretPath)
+  const wrong = fc.oneof(secretUrl, secretParameter)
   const wrongPlace = fc.record(
-    { HOST: anyUrl, DB_HOST: anyUrl, LOG_LEVEL: anyUrl, OUTBOUND_ALLOW: anyUrl, PORT: anyUrl },
+    { HOST: wrong, DB_HOST: wrong, LOG_LEVEL: wrong, OUTBOUND_ALLOW: wrong, PORT: wrong },
     { requiredKeys: [] },
   )
   const accepted = fc.record(
