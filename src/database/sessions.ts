@@ -103,19 +103,21 @@ function toDialectClient(
   session: SqlSession,
   onStatement: StatementObserver | undefined,
 ): PostgresPoolClient {
-  let broken = false
+  let lost: unknown
   const query = async (text: string, values: readonly unknown[]) => {
+    if (lost) throw lost // the rollback after it too: on a silent server it would wait once more
     onStatement?.(text)
     try {
       return await session.query(text, encodeParameters(values))
     } catch (error) {
-      broken ||= isSessionLost(error)
-      throw toAppError(error)
+      const translated = toAppError(error)
+      if (isSessionLost(error)) lost = translated
+      throw translated
     }
   }
   return {
     query: query as PostgresPoolClient['query'],
-    release: (discard) => session.release(broken || discard === true),
+    release: (discard) => session.release(lost !== undefined || discard === true),
   }
 }
 

@@ -1,0 +1,262 @@
+// PostgreSQL going away and coming back, and refusing: against a server of the tests' own.
+
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, test } from 'node:test'
+import { sql } from 'kysely'
+import pg from 'pg'
+import { type DatabaseOptions, openDatabase } from '../../src/database/open.ts'
+import type { PostgresOptions } from '../../src/database/postgres.ts'
+import { waitForDatabase } from '../../src/database/wait.ts'
+import { isAppError } from '../../src/errors.ts'
+import { eventually } from '../support/eventually.ts'
+import {
+  describeWithPostgresServer,
+  type PostgresServer,
+  startPostgresServer,
+} from '../support/postgres-server.ts'
+
+const isUnavailable = (error: unknown) => {
+  assert.ok(isAppError(error, 'unavailable'), String(error))
+  assert.ok(error.retryAfterMs !== undefined && error.retryAfterMs > 0)
+  assert.ok(error.cause === undefined || error.cause instanceof Error)
+  return true
+}
+
+describeWithPostgresServer('PostgreSQL', () => {
+  let server: PostgresServer
+  before(async () => {
+    server = await startPostgresServer()
+  })
+  after(() => server[Symbol.asyncDispose]())
+  beforeEach(() => server.start().catch(() => {})) // it runs already, unless a test failed half-way
+
+  const optionsFor = (changes: Partial<PostgresOptions> = {}): DatabaseOptions => ({
+    engine: 'postgres',
+    connection: { connectionString: server.url },
+    poolSize: 4,
+    ...changes,
+  })
+  const open = (changes?: Partial<PostgresOptions>) => openDatabase(optionsFor(changes))
+
+  /** Ends sessions from outside, as an operator or a failover does. */
+  const terminate = async (where: string) => {
+    const client = new pg.Client(server.url)
+    await client.connect()
+    const { rowCount } = await client.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE pid <> pg_backend_pid() AND application_name = 'vitrine' AND ${where}`,
+    )
+    await client.end()
+    return rowCount
+  }
+
+  test('a session has the settings that statements rely on', async () => {
+    await using database = await open()
+    const { rows } = await sql`
+      SELECT current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS statement,
+        current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('jit') AS jit,
+        current_setting('application_name') AS name`.execute(database.db)
+    assert.deepEqual(rows, [
+      { zone: 'UTC', statement: '30s', idle: '30s', jit: 'off', name: 'vitrine' },
+    ])
+  })
+
+  test('a server that stops makes every call unavailable, and all is well when it is back', async () => {
+    await using database = await open()
+    await database.ping()
+    await server.stop()
+    for (let i = 0; i < 8; i++) {
+      await assert.rejects(sql`SELECT 1`.execute(database.db), isUnavailable)
+      await assert.rejects(
+        database.transaction(async (tx) => await sql`SELECT 1`.execute(tx)),
+        isUnavailable,
+      )
+      await assert.rejects(database.ping(), isUnavailable)
+    }
+    await eventually(() => assert.equal(database.signals.connected, false))
+    await server.start()
+    await Promise.all(Array.from({ length: 8 }, () => sql`SELECT 1`.execute(database.db)))
+    await eventually(() => assert.equal(database.signals.connected, true))
+  })
+
+  test('a session that is ended in mid-statement or between statements is unavailable, the next one works', async () => {
+    await using database = await open()
+    const sleeping = sql`SELECT pg_sleep(60)`.execute(database.db)
+    const refused = assert.rejects(sleeping, isUnavailable)
+    await eventually(async () => assert.equal(await terminate(`query LIKE '%pg_sleep(60)'`), 1))
+    await refused
+
+    const between = database.transaction(async (tx) => {
+      await sql`SELECT 1 AS before`.execute(tx)
+      assert.equal(await terminate(`state = 'idle in transaction'`), 1)
+      await sql`SELECT 1`.execute(tx)
+    })
+    await assert.rejects(between, isUnavailable)
+    await Promise.all(Array.from({ length: 8 }, () => sql`SELECT 1`.execute(database.db)))
+  })
+
+  test('idle sessions that break are replaced without anybody noticing', async () => {
+    await using database = await open()
+    await Promise.all(
+      Array.from({ length: 4 }, () => sql`SELECT pg_sleep(0.05)`.execute(database.db)),
+    )
+    assert.ok(((await terminate(`state = 'idle'`)) ?? 0) >= 4)
+    await eventually(() => sql`SELECT 1`.execute(database.db))
+    await Promise.all(Array.from({ length: 8 }, () => sql`SELECT 1`.execute(database.db)))
+  })
+
+  test('a pool that is used up makes others wait, but not for ever', async () => {
+    await using database = await open({ poolSize: 1, acquireTimeoutMs: 200 })
+    const entered = Promise.withResolvers<void>()
+    const finish = Promise.withResolvers<void>()
+    const holding = database.transaction(async () => {
+      entered.resolve()
+      await finish.promise
+    })
+    await entered.promise
+    await assert.rejects(database.ping(50), /within 50 ms/)
+    await assert.rejects(sql`SELECT 1`.execute(database.db), isUnavailable)
+    finish.resolve()
+    await holding
+    await database.ping()
+  })
+
+  test('a statement over its time is unavailable, and its session is used again', async () => {
+    await using database = await open({ poolSize: 1, statementTimeoutMs: 100 })
+    const session = () => sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`.execute(database.db)
+    const [before] = (await session()).rows
+    await assert.rejects(sql`SELECT pg_sleep(60)`.execute(database.db), isUnavailable)
+    assert.deepEqual((await session()).rows, [before])
+  })
+
+  test('a server that falls silent is given up on', async () => {
+    await using database = await open({ poolSize: 1, statementTimeoutMs: 100 })
+    // Not even the server's own limit ends it: as if the network had swallowed the answer.
+    const silent = database.transaction(async (tx) => {
+      await sql`SET LOCAL statement_timeout = 0`.execute(tx)
+      await sql`SELECT pg_sleep(60)`.execute(tx)
+    })
+    await assert.rejects(silent, isUnavailable)
+    await database.ping()
+  })
+
+  test('a table that changes its shape under a named statement costs one answer', async () => {
+    await using database = await open({ poolSize: 1 })
+    const { db } = database
+    await sql`CREATE TABLE shapes (a int)`.execute(db)
+    const read = () => sql`SELECT * FROM shapes`.execute(db)
+    await read()
+    await sql`ALTER TABLE shapes ADD b int`.execute(db)
+    await assert.rejects(read(), isUnavailable)
+    await read()
+  })
+
+  test('what cannot be cured by waiting is said at once, with what to check, and never the password', async () => {
+    const wrong: [pg.ClientConfig, RegExp][] = [
+      [{ password: 'not-the-secret' }, /user "vitrine" refused: .*check the user and the password/],
+      [{ password: '' }, /none is set/],
+      [{ database: 'nowhere' }, /database "nowhere".* refused: .*create the database/],
+      [{ ssl: true }, /check the TLS mode/],
+    ]
+    const { hostname: host, port, username: user, password } = new URL(server.url)
+    for (const [change, message] of wrong) {
+      const connection = {
+        host,
+        port: Number(port),
+        user,
+        password,
+        database: 'postgres',
+        ...change,
+      }
+      const waiting = waitForDatabase(optionsFor({ connection }), {
+        timeoutMs: 60_000,
+        log: { warn: (text: unknown) => assert.fail(String(text)) } as never,
+      })
+      await assert.rejects(waiting, (error: Error) => {
+        assert.match(error.message, message)
+        assert.doesNotMatch(error.message, /secret/)
+        assert.match(error.message, new RegExp(`127.0.0.1:${port}`))
+        return true
+      })
+    }
+  })
+
+  test('a server that starts late is waited for, one line for each try', async () => {
+    await server.stop()
+    const lines: string[] = []
+    const opening = waitForDatabase(optionsFor(), {
+      timeoutMs: 30_000,
+      everyMs: 20,
+      log: { warn: (text: unknown) => lines.push(String(text)) } as never,
+    })
+    await eventually(() => assert.ok(lines.length >= 3))
+    await server.start()
+    await using database = await opening
+    await database.ping()
+    for (const line of lines)
+      assert.match(line, /^PostgreSQL at 127\.0\.0\.1:\d+, database "postgres", user "vitrine" /)
+  })
+
+  test('one that does not start is given up on, with what to check', async () => {
+    await server.stop()
+    const log = { warn: () => {} } as never
+    const opening = waitForDatabase(optionsFor(), { timeoutMs: 100, everyMs: 20, log })
+    await assert.rejects(opening, /gave up after 0 s: check that the server runs, and its host/)
+    const stopping = AbortSignal.timeout(50)
+    await assert.rejects(
+      waitForDatabase(optionsFor(), { timeoutMs: 60_000, everyMs: 20, log, signal: stopping }),
+      { name: 'TimeoutError' },
+    )
+    await server.start()
+  })
+
+  test('a signal reaches other processes, and listeners here once', async () => {
+    await using here = await open()
+    await using there = await open()
+    const roundTrip = async () => {
+      const heard = Promise.withResolvers<void>()
+      using _listening = here.signals.listen('events', heard.resolve)
+      there.signals.send('events')
+      await heard.promise
+    }
+    await roundTrip() // whatever was signalled when listening started has arrived
+    let wakes = 0
+    using _here = here.signals.listen('jobs', () => wakes++)
+    const heard = Promise.withResolvers<void>()
+    using _there = there.signals.listen('jobs', heard.resolve)
+    here.signals.send('jobs')
+    await heard.promise
+    await roundTrip() // arrives behind our own notification, on the same session
+    assert.equal(wakes, 1)
+  })
+
+  test('a thousand signals become a few notifications', async () => {
+    await using database = await open()
+    const listener = new pg.Client(server.url)
+    const heard: string[] = []
+    listener.on('notification', ({ channel }) => heard.push(channel))
+    await listener.connect()
+    await listener.query('LISTEN vitrine_jobs; LISTEN vitrine_events')
+    for (let i = 0; i < 1_000; i++) {
+      database.signals.send('jobs')
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    database.signals.send('events')
+    await eventually(() => assert.ok(heard.includes('vitrine_events')))
+    await listener.end()
+    assert.ok(heard.length <= 30, `${heard.length} notifications`)
+  })
+
+  test('listeners are woken after each reconnect, for what they may have missed', async () => {
+    await using database = await open()
+    for (let round = 0; round < 3; round++) {
+      await eventually(() => assert.equal(database.signals.connected, true))
+      await new Promise((resolve) => setImmediate(resolve))
+      const woken = Promise.withResolvers<void>()
+      using _listening = database.signals.listen('jobs', woken.resolve)
+      assert.equal(await terminate(`query LIKE '%pg_notify%' OR query LIKE 'LISTEN%'`), 1)
+      await woken.promise
+      assert.equal(database.signals.connected, true)
+    }
+  })
+})
