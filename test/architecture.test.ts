@@ -97,6 +97,15 @@ describe('an edge that may not be is printed with its reason', () => {
       expected: ['src/http/a.ts → src/pipeline/b.ts: sideways: http does not know pipeline'],
     },
     {
+      name: 'the queue that PostgreSQL carries may use the database, no other may',
+      files: {
+        'src/queue/postgres.ts': `import type { B } from '../database/b.ts'`,
+        'src/queue/kafka.ts': `import type { B } from '../database/b.ts'`,
+        'src/database/b.ts': 'export type B = 1',
+      },
+      expected: ['src/queue/kafka.ts → src/database/b.ts: sideways: queue does not know database'],
+    },
+    {
       name: 'a re-export is an import',
       files: { 'src/lib/a.ts': `export * from '../errors.ts'`, 'src/errors.ts': '' },
       expected: ['src/lib/a.ts → src/errors.ts: sideways: lib does not know errors.ts'],

@@ -18,6 +18,9 @@ const layers: readonly (readonly string[])[] = [
   ['errors.ts', 'lib'],
 ]
 
+/** The one exception: PostgreSQL itself carries the bell, so this adapter stands on the other port. */
+const sideways: Readonly<Record<string, string>> = { 'src/queue/postgres.ts': 'database' }
+
 /** Who may read settings: everyone else is given its slice. */
 const knowsConfig: readonly string[] = ['main.ts', 'cli', 'app', 'config']
 
@@ -69,7 +72,7 @@ function judgeDirection(from: string, target: string): string | undefined {
   if (above === -1) return `src/${user} has no place in the layers`
   if (below === -1) return `src/${used} has no place in the layers`
   if (below < above) return `upwards: ${used} is above ${user}`
-  if (below === above) return `sideways: ${user} does not know ${used}`
+  if (below === above && sideways[from] !== used) return `sideways: ${user} does not know ${used}`
   if (used === 'config' && !knowsConfig.includes(user))
     return `${user} is given its slice of the settings`
   return undefined
