@@ -36,7 +36,10 @@ export interface ClaimedJob<P = unknown> {
   lane: string
   /** The running attempt's fence: every later move of this attempt repeats it. */
   claim: string
-  /** Counted attempts, this one included; starts anew after a redrive. */
+  /**
+   * Counted attempts, this one included; starts anew after a redrive. Where a move takes the attempt
+   * back, it is lowered before the hook of that move runs.
+   */
   attempts: number
   maxAttempts: number
   /** traceparent (or request id) of the request that caused the job. */
@@ -55,9 +58,19 @@ export interface JobFailure {
   httpStatus?: number
 }
 
-/** The abort reason of an attempt that outlasted its definition's `timeoutMs`. */
+/** The abort reason of an attempt that outlasted its definition's `timeoutMs`. It counts as a failure. */
 export class JobTimeout extends Error {
   override readonly name = 'JobTimeout'
+}
+
+/** The abort reason of an attempt whose job may be somebody else's by now: whatever comes of it is discarded. */
+export class LeaseLost extends Error {
+  override readonly name = 'LeaseLost'
+}
+
+/** The abort reason of an attempt whose process stops: unless it still finishes, the job is handed back. */
+export class WorkerStopping extends Error {
+  override readonly name = 'WorkerStopping'
 }
 
 /** The moves of a claimed job, as its handler is told of them. */
@@ -81,13 +94,14 @@ export interface FailureRule {
 }
 
 export interface JobContext {
-  /** Aborted when the attempt times out, its lease is lost, or the process stops. `reason` says which. */
+  /** Its `reason` is a JobTimeout, a LeaseLost or a WorkerStopping. Who ignores it is abandoned some seconds later. */
   signal: AbortSignal
 }
 
 /**
  * The effects of a finished attempt, run in the transaction that settles the job, after the job's
- * row was fenced. `dropped` when what the job worked for is gone.
+ * row was fenced; called again when that transaction has to be repeated. `dropped` when what the job
+ * worked for is gone.
  */
 export type Settlement = (tx: Tx) => Promise<'done' | 'dropped'>
 
@@ -105,12 +119,20 @@ export interface JobHandler<P = unknown> {
   onClaimed(tx: Tx, job: ClaimedJob<P>): Promise<boolean>
   /** The work, outside any transaction. Resolves to the settlement; throws to fail the attempt. */
   run(job: ClaimedJob<P>, context: JobContext): Promise<Settlement>
-  /** Turns what `run` or the settlement threw (or `worker_lost`, or a JobTimeout) into failure and rule. */
+  /**
+   * Turns what `run` or the settlement threw into failure and rule. Also given what the engine found:
+   * a JobTimeout, or an AppError `worker_lost` for a lease that ran out.
+   */
   classify(error: unknown): { failure: JobFailure; rule: FailureRule }
   /** The job goes back to pending and is due at `dueAt`. */
   onRetryScheduled(tx: Tx, job: ClaimedJob<P>, failure: JobFailure, dueAt: Timestamp): Promise<void>
   /** The job is dead. */
   onDead(tx: Tx, job: ClaimedJob<P>, failure: JobFailure): Promise<void>
+  /**
+   * The job is dead because its payload does not fit the definition's: written by another release.
+   * Of `job`, its key is what can be relied on.
+   */
+  onUnreadable?(tx: Tx, job: ClaimedJob, failure: JobFailure): Promise<void>
   /** The job goes back to pending, due at once, as if it had not been claimed (shutdown). */
   onHandedBack(tx: Tx, job: ClaimedJob<P>): Promise<void>
   /** After the transaction of a move was committed: the place for log lines and wake-ups. Must not throw. */

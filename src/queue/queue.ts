@@ -8,7 +8,7 @@ export interface Queue extends AsyncDisposable {
   /**
    * Calls `handler` for each announced id, with at most `concurrency` calls under way. The bell is
    * acknowledged when the handler resolves: when the job was claimed or refused, not when its work
-   * is done. Survives outages by itself. Resolves once `signal` aborted and all calls settled; never rejects.
+   * is done; a handler that rejects is logged, and its bell is lost. Survives outages by itself. Resolves once `signal` aborted and all calls settled; never rejects.
    */
   listen(
     handler: (jobId: string) => Promise<void>,

@@ -1,0 +1,59 @@
+// Rings for what is committed and due: after every signal, and once a second behind it. Any number of
+// nodes may run one; the ledger lets one of them ring at a time.
+
+import type { Database } from '../database/database.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { Queue } from '../queue/queue.ts'
+import { type RingSettings, ring, unring } from './ring.ts'
+import { openSchedule } from './schedule.ts'
+
+export interface AnnouncerSettings extends RingSettings {
+  /** Behind the signals, which may be lost. */
+  pollMs?: number
+}
+
+export interface AnnouncerOptions {
+  database: Database
+  queue: Queue
+  settings: AnnouncerSettings
+  log: Logger
+}
+
+/** While the queue takes nothing, rounds are this far apart at most. */
+const LONGEST_PAUSE_MS = 10_000
+
+export function openAnnouncer({
+  database,
+  queue,
+  settings,
+  log,
+}: AnnouncerOptions): AsyncDisposable {
+  const announce = async (jobIds: string[]) => {
+    try {
+      await queue.announce(jobIds)
+    } catch (error) {
+      await unring(database.db, jobIds)
+      throw error
+    }
+  }
+  const schedule = openSchedule({
+    name: 'announcing jobs',
+    everyMs: settings.pollMs ?? 1_000,
+    longestPauseMs: LONGEST_PAUSE_MS,
+    log,
+    task: async (signal) => {
+      let rung: string[]
+      do {
+        rung = await ring(database, settings)
+        if (rung.length > 0) await announce(rung)
+      } while (rung.length === settings.window && !signal.aborted)
+    },
+  })
+  const signal = database.signals.listen('jobs', schedule.wake)
+  return {
+    [Symbol.asyncDispose]: async () => {
+      signal[Symbol.dispose]()
+      await schedule[Symbol.asyncDispose]()
+    },
+  }
+}

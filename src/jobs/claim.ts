@@ -1,0 +1,68 @@
+// pending → running, and the refusals before it. A bell may ring twice, late, or for a job that is
+// long done: only the row decides, and of any number of claims one wins.
+
+import { randomUUID } from 'node:crypto'
+import { type RawBuilder, sql } from 'kysely'
+import type { Executor, Tx } from '../database/database.ts'
+import type { ClaimedJob } from './job.ts'
+
+export interface DueJob {
+  name: string
+  payload: unknown
+  /** How often it was announced since it last ran. */
+  rings: number
+}
+
+/** The job, if it is pending and due right now. Takes no lock. */
+export async function readDue(db: Executor, jobId: string): Promise<DueJob | undefined> {
+  const { rows } = await sql<DueJob>`
+    SELECT name, payload, rings FROM jobs
+    WHERE id = ${jobId} AND state = 'pending' AND due_at <= clock_timestamp()`.execute(db)
+  return rows[0]
+}
+
+export interface ClaimOptions {
+  jobId: string
+  worker: string
+  leaseMs: number
+}
+
+/**
+ * Takes the job under a new claim and counts the attempt. Undefined when it is not pending, not due,
+ * or locked: whoever holds the lock takes it, or moves it so that another bell follows.
+ */
+export async function claim(tx: Tx, options: ClaimOptions): Promise<ClaimedJob | undefined> {
+  const { jobId, worker, leaseMs } = options
+  const { rows } = await sql<ClaimedJob>`
+    UPDATE jobs SET state = 'running', claim = ${randomUUID()}, worker = ${worker},
+      lease_until = clock_timestamp() + ${milliseconds(leaseMs)},
+      attempts = attempts + 1, ring_again_at = NULL
+    WHERE id = (${lockDue(jobId)}) AND state = 'pending' AND due_at <= clock_timestamp()
+    RETURNING ${claimedJob}`.execute(tx)
+  return rows[0]
+}
+
+/** Leaves a due job for later, without counting anything: it is announced again when due. */
+export async function postpone(db: Executor, jobId: string, delayMs: number): Promise<void> {
+  await sql`
+    UPDATE jobs SET due_at = clock_timestamp() + ${milliseconds(delayMs)}, ring_again_at = NULL
+    WHERE id = (${lockDue(jobId)}) AND state = 'pending' AND due_at <= clock_timestamp()`.execute(
+    db,
+  )
+}
+
+function lockDue(jobId: string): RawBuilder<unknown> {
+  return sql`
+    SELECT id FROM jobs
+    WHERE id = ${jobId} AND state = 'pending' AND due_at <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED`
+}
+
+/** The columns of a running job, as its handler sees it. */
+export const claimedJob: RawBuilder<ClaimedJob> = sql`
+  jobs.id, jobs.name, jobs.key, jobs.payload, jobs.lane, jobs.claim, jobs.attempts,
+  jobs.max_attempts AS "maxAttempts", jobs.trace, jobs.worker, jobs.queued_at AS "queuedAt"`
+
+export function milliseconds(ms: number): RawBuilder<unknown> {
+  return sql`${ms}::float8 * interval '1 millisecond'`
+}

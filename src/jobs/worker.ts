@@ -1,0 +1,139 @@
+// Listens for bells and runs jobs, at most so many at a time. A bell is answered, and with that
+// acknowledged, once its job is claimed or refused; from then on the lease watches over the job.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Database } from '../database/database.ts'
+import { isAppError } from '../errors.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { Queue } from '../queue/queue.ts'
+import { type AttemptEngine, runAttempt } from './attempt.ts'
+import type { BoundJobs } from './bind.ts'
+import { LeaseLost, WorkerStopping } from './job.ts'
+import { openLeases } from './leases.ts'
+import { createSlots, type Slot } from './slots.ts'
+import { createStarter, type StartedJob } from './start.ts'
+
+export interface WorkerSettings {
+  /** Jobs in flight at most. */
+  concurrency: number
+  leaseMs: number
+  /** At most half of the lease. */
+  heartbeatMs: number
+  /** Since a job was queued or redriven; what fails afterwards is dead. */
+  maxAgeMs: number
+  /** How long an aborted handler may take to end. */
+  graceMs?: number
+}
+
+export interface WorkerOptions {
+  database: Database
+  queue: Queue
+  jobs: BoundJobs
+  /** Shown as the worker of its jobs: a host and a process id, say. */
+  name: string
+  settings: WorkerSettings
+  log: Logger
+  /** In [0, 1). */
+  random?: () => number
+  /** Monotonic milliseconds. */
+  now?: () => number
+}
+
+export interface Worker extends AsyncDisposable {
+  /**
+   * Takes no more jobs, lets running ones finish, and hands back in time what does not. Resolves within
+   * about `deadlineMs`; what could not even be handed back returns when its lease runs out.
+   */
+  stop(options: { deadlineMs: number }): Promise<void>
+}
+
+/** Bells in hand at a time: claiming is short, and a bell that waits here for a place could be heard elsewhere. */
+const BELLS_IN_HAND = 8
+const GRACE_MS = 5_000
+/** Kept from the time to stop, for handlers to end and for jobs to be handed back. */
+const HAND_BACK_MS = 2_000
+
+export function openWorker(options: WorkerOptions): Worker {
+  const { database, queue, jobs, name, settings, log } = options
+  const { random = Math.random, now = () => performance.now() } = options
+  const { concurrency, leaseMs, maxAgeMs } = settings
+  const bounds = { maxAgeMs, random }
+  const slots = createSlots(concurrency)
+  const leases = openLeases({ db: database.db, ...settings, log, now })
+  const startJob = createStarter({ database, jobs, worker: name, leaseMs, bounds, log })
+  const listening = new AbortController()
+  const leaving = new AbortController()
+  const running = new Map<AbortController, Promise<void>>()
+  let graceMs = settings.graceMs ?? GRACE_MS
+  const engine: AttemptEngine = {
+    database,
+    bounds,
+    graceMs: () => graceMs,
+    patienceMs: leaseMs,
+    leaving: leaving.signal,
+    log,
+  }
+
+  const run = async (started: StartedJob, ending: AbortController, claimedAt: number) => {
+    const lose = () => ending.abort(new LeaseLost('The lease of the job was lost.'))
+    using lease = leases.hold(started.job, claimedAt, lose)
+    await runAttempt({ ...started, lease, ending }, engine)
+  }
+  const fill = async (slot: Slot, jobId: string) => {
+    const claimedAt = now()
+    const started = await startJob(jobId)
+    if (!started) return slot.release()
+    const ending = new AbortController()
+    const ended = run(started, ending, claimedAt).finally(() => {
+      running.delete(ending)
+      slot.release()
+    })
+    running.set(ending, ended)
+  }
+  const answer = async (jobId: string) => {
+    const slot = await slots.take(listening.signal)
+    if (!slot) return
+    try {
+      await fill(slot, jobId)
+    } catch (error) {
+      slot.release()
+      // The bell is gone, but not the job: it is rung again.
+      if (isAppError(error, 'unavailable'))
+        log.debug({ err: error }, 'a bell could not be answered')
+      else throw error
+    }
+  }
+  const listened = queue.listen(answer, {
+    concurrency: Math.min(concurrency, BELLS_IN_HAND),
+    signal: listening.signal,
+  })
+
+  const finishAll = async () => {
+    await listened
+    await Promise.all(running.values())
+  }
+  const close = async (deadlineMs: number) => {
+    const reservedMs = Math.min(HAND_BACK_MS, deadlineMs / 2)
+    listening.abort()
+    const finished = finishAll()
+    await within(deadlineMs - reservedMs, finished)
+    graceMs = reservedMs / 2
+    for (const ending of running.keys()) ending.abort(new WorkerStopping('The worker stops.'))
+    await within(reservedMs, finished)
+    leaving.abort()
+    if (running.size > 0) log.warn({ jobs: running.size }, 'jobs were left to their leases')
+    await leases[Symbol.asyncDispose]()
+  }
+  let closing: Promise<void> | undefined
+  const stop: Worker['stop'] = async ({ deadlineMs }) => {
+    closing ??= close(deadlineMs)
+    await closing
+  }
+  return { stop, [Symbol.asyncDispose]: () => stop({ deadlineMs: HAND_BACK_MS }) }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([work, sleep(ms, undefined, { signal: over.signal }).catch(() => {})])
+  over.abort()
+}

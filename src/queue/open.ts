@@ -1,0 +1,13 @@
+// Chooses the adapter. Each is imported only when it is the one.
+
+import type { PostgresQueueOptions } from './postgres.ts'
+import type { Queue } from './queue.ts'
+
+export type QueueOptions = { kind: 'postgres' } & PostgresQueueOptions
+
+export async function openQueue(options: QueueOptions): Promise<Queue> {
+  switch (options.kind) {
+    case 'postgres':
+      return (await import('./postgres.ts')).openPostgresQueue(options)
+  }
+}
