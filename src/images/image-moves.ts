@@ -129,6 +129,20 @@ export async function fail(tx: Tx, failed: FailedAttempt): Promise<void> {
     ${publishMove('image.failed', { code: failed.error.code })}`.execute(tx)
 }
 
+/** queued → failed without an attempt: its job cannot be read. The product's row is locked here, by the image. */
+export async function failUnread(tx: Tx, imageId: string, error: ImageError): Promise<void> {
+  await sql`
+    SELECT FROM products WHERE id = (SELECT product_id FROM images WHERE id = ${imageId}::uuid)
+    FOR UPDATE`.execute(tx)
+  await sql`
+    WITH moved AS (
+      UPDATE images SET status = 'failed', next_attempt_at = NULL,
+        error = ${JSON.stringify(error)}::jsonb, updated_at = clock_timestamp()
+      WHERE id = ${imageId}::uuid
+      RETURNING id, product_id),
+    ${publishMove('image.failed', { code: error.code })}`.execute(tx)
+}
+
 /** processing → queued, as if the attempt had not begun: its worker is stopping. */
 export async function handBack(
   tx: Tx,

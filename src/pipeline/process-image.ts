@@ -10,6 +10,7 @@ import {
   type AttemptReport,
   dropAttempt,
   fail,
+  failUnread,
   handBack,
   scheduleRetry,
   settleReady,
@@ -120,6 +121,10 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
     onDead: async (tx, job, failure) => {
       if (!(await lockProduct(tx, job.payload.productId))) return
       await fail(tx, { ...attemptOf(job), error: toShownError(failure), report: reportOf(job) })
+    },
+
+    onUnreadable: async (tx, job, failure) => {
+      await failUnread(tx, job.key, { ...toShownError(failure), code: 'worker_lost' })
     },
 
     onHandedBack: async (tx, job) => {

@@ -1,0 +1,127 @@
+// The composition root: opens what the configuration names, hands each part the slice that concerns
+// it, and closes everything in the opposite order, also when the start fails half-way.
+
+import type { Config } from '../config/config.ts'
+import type { Database } from '../database/database.ts'
+import { migrate, pendingMigrations } from '../database/migrate.ts'
+import { waitForDatabase } from '../database/wait.ts'
+import { openRelay } from '../events/relay.ts'
+import { createServer } from '../http/server.ts'
+import { defineImageJob } from '../images/image-job.ts'
+import { createImages } from '../images/images.ts'
+import { createMediaUrls } from '../images/media-urls.ts'
+import { openAnnouncer } from '../jobs/announcer.ts'
+import { openPurger } from '../jobs/purger.ts'
+import { createHealth } from '../observability/health.ts'
+import type { LoggerOf } from '../observability/logger.ts'
+import { createAddressPolicy } from '../outbound/address-policy.ts'
+import { createProducts } from '../products/products.ts'
+import { openQueue } from '../queue/open.ts'
+import { openStorage } from '../storage/open.ts'
+import { findFreePort } from './free-port.ts'
+
+/** A running process of Vitrine. */
+export interface Running {
+  /** Where the API answers; undefined in a process that has none. */
+  url: string | undefined
+  /**
+   * Not ready from now on, no new requests and no new work; resolves once what ran is finished or
+   * given back, within `shutdownTimeoutMs`, and everything is closed.
+   */
+  stop(): Promise<void>
+}
+
+export interface ComposeOptions {
+  config: Config
+  logOf: LoggerOf
+  /** Aborts a start that still waits for something. */
+  signal: AbortSignal
+}
+
+/** Starts what the role asks for. Throws an Error for the operator; whatever was opened is closed again. */
+export async function compose({ config, logOf, signal }: ComposeOptions): Promise<Running> {
+  await using starting = new AsyncDisposableStack()
+  /** What has work of its own to finish. */
+  const busy: AsyncDisposable[] = []
+  const log = logOf('app')
+  const database = starting.use(
+    await waitForDatabase(config.database, {
+      timeoutMs: config.startTimeoutMs,
+      log: logOf('database'),
+      signal,
+    }),
+  )
+  await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
+  const storage = starting.use(await openStorage({ kind: 'filesystem', ...config.storage }))
+  const queue = starting.use(await openQueue({ kind: 'postgres', database, log: logOf('queue') }))
+  const relay = starting.use(openRelay({ database, log: logOf('events') }))
+  const health = createHealth({
+    database: () => database.ping(),
+    storage: () => storage.ping(),
+    queue: () => queue.ping(),
+  })
+
+  const port =
+    config.server.port === 0 ? await findFreePort(config.server.host) : config.server.port
+  const publicUrl = config.server.publicUrl ?? `http://localhost:${port}`
+  const mediaUrls = createMediaUrls({ prefix: storage.urlPrefix, publicUrl })
+  const policy = createAddressPolicy(config.outbound)
+  const imageJob = defineImageJob(config.jobs)
+  const products = createProducts({
+    database,
+    mediaUrls,
+    imageJob,
+    checkUrl: policy.checkUrl,
+    cache: { ...config.cache, currentAsOf: relay.currentAsOf },
+  })
+  relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
+
+  starting.use(openAnnouncer({ database, queue, settings: config.jobs, log: logOf('jobs') }))
+  starting.use(openPurger({ database, keepDoneMs: config.jobs.keepDoneMs, log: logOf('jobs') }))
+  if (config.role !== 'api') {
+    // Loaded by who needs it only: a process that serves requests decodes no pictures.
+    const { openPictureWorker } = await import('./picture-worker.ts')
+    const parts = { config, logOf, database, queue, storage, policy, imageJob }
+    busy.push(starting.use(await openPictureWorker(parts)))
+  }
+  if (config.role !== 'worker') {
+    const images = createImages({
+      database,
+      mediaUrls,
+      job: imageJob,
+      onChanged: products.refresh,
+    })
+    const server = createServer({ products, images, storage, health, log: logOf('http') })
+    starting.defer(() => server.close())
+    await server.listen({ host: config.server.host, port })
+    busy.push({ [Symbol.asyncDispose]: () => server.close() })
+  }
+  const everything = starting.move()
+  return {
+    url: config.role === 'worker' ? undefined : publicUrl,
+    stop: async () => {
+      health.setStopping()
+      // Together: requests are finished while pictures are. The rest closes in turn after them.
+      await Promise.all(busy.map((part) => part[Symbol.asyncDispose]()))
+      await everything.disposeAsync()
+    },
+  }
+}
+
+async function prepareSchema(
+  database: Database,
+  migrateOnStart: boolean,
+  tell: (text: string) => void,
+): Promise<void> {
+  if (migrateOnStart) {
+    const applied = await migrate(database)
+    if (applied.length > 0) tell(`the database schema was brought up to ${applied.at(-1)}`)
+    return
+  }
+  const pending = await pendingMigrations(database)
+  if (pending.length > 0) {
+    throw new Error(
+      `the database schema is not up to date (${pending.join(', ')}): run \`npm run migrate\`, or set MIGRATE_ON_START=true`,
+    )
+  }
+}

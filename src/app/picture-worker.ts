@@ -1,0 +1,82 @@
+// The worker's half of the composition: the guarded client, the picture children, and the handler that
+// the ledger's worker runs.
+
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import packageJson from '../../package.json' with { type: 'json' }
+import type { Config } from '../config/config.ts'
+import type { Database } from '../database/database.ts'
+import type { ImageJobDefinition } from '../images/image-job.ts'
+import { bindJob, bindJobs } from '../jobs/bind.ts'
+import { openReaper } from '../jobs/reaper.ts'
+import { openWorker } from '../jobs/worker.ts'
+import type { LoggerOf } from '../observability/logger.ts'
+import type { AddressPolicy } from '../outbound/address-policy.ts'
+import { openOutbound } from '../outbound/outbound.ts'
+import { createHostGate } from '../pipeline/host-gate.ts'
+import { openRenderer } from '../pipeline/open-renderer.ts'
+import { presets } from '../pipeline/presets.ts'
+import { createProcessImage } from '../pipeline/process-image.ts'
+import { createStages } from '../pipeline/stages.ts'
+import type { Queue } from '../queue/queue.ts'
+import type { Storage } from '../storage/storage.ts'
+
+export interface PictureWorkerOptions {
+  config: Config
+  logOf: LoggerOf
+  database: Database
+  queue: Queue
+  storage: Storage
+  policy: AddressPolicy
+  imageJob: ImageJobDefinition
+}
+
+/** Begins to work at once. Its end waits for running pictures, and gives back what does not finish in time. */
+export async function openPictureWorker(options: PictureWorkerOptions): Promise<AsyncDisposable> {
+  const { config, logOf, database, queue, storage, policy, imageJob } = options
+  await using starting = new AsyncDisposableStack()
+  const outbound = starting.use(
+    openOutbound({ ...config.outbound, policy, version: packageJson.version }),
+  )
+  const spoolDirectory = join(config.dataDir, 'spool')
+  const renderer = starting.use(
+    await openRenderer({
+      processes: config.worker.renderProcesses,
+      limits: config.pictures,
+      childMemoryBytes: config.pictures.childMemoryBytes,
+      timeoutMs: config.pictures.renderTimeoutMs,
+      spoolDirectory,
+      log: logOf('pipeline'),
+    }),
+  )
+  const handler = createProcessImage({
+    stages: createStages({
+      db: database.db,
+      outbound,
+      renderer,
+      storage,
+      presets,
+      download: config.outbound,
+    }),
+    hosts: createHostGate(config.worker.perHost),
+    presets,
+    spoolDirectory,
+    urlPrefix: storage.urlPrefix,
+    onChanged: () => database.signals.send('events'),
+    log: logOf('pipeline'),
+  })
+  const jobs = bindJobs(bindJob(imageJob, handler))
+  const log = logOf('jobs')
+  starting.use(openReaper({ database, jobs, settings: config.jobs, log }))
+  const worker = openWorker({
+    database,
+    queue,
+    jobs,
+    name: `${hostname()}:${process.pid}`,
+    settings: { ...config.jobs, concurrency: config.worker.concurrency },
+    log,
+  })
+  starting.defer(() => worker.stop({ deadlineMs: config.shutdownTimeoutMs }))
+  const everything = starting.move()
+  return { [Symbol.asyncDispose]: () => everything.disposeAsync() }
+}

@@ -1,0 +1,21 @@
+// `vitrine migrate`: brings the database's schema up to date and ends.
+
+import type { LoadedConfig } from '../config/config.ts'
+import { migrate } from '../database/migrate.ts'
+import { waitForDatabase } from '../database/wait.ts'
+import { createLogger } from '../observability/logger.ts'
+import { stopSignal } from './stop-signals.ts'
+
+/** Returns what to print. Throws an Error for the operator. */
+export async function migrateDatabase({ config }: LoadedConfig): Promise<string> {
+  const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
+  await using database = await waitForDatabase(config.database, {
+    timeoutMs: config.startTimeoutMs,
+    log: logOf('database'),
+    signal: stopSignal(),
+  })
+  const applied = await migrate(database)
+  return applied.length === 0
+    ? 'The schema is up to date.\n'
+    : applied.map((name) => `applied ${name}\n`).join('')
+}

@@ -1,0 +1,63 @@
+// `vitrine serve`: runs the service until it is told to stop.
+
+import { addAbortListener, once } from 'node:events'
+import { compose, type Running } from '../app/compose.ts'
+import type { Config, LoadedConfig } from '../config/config.ts'
+import { createLogger, type Logger } from '../observability/logger.ts'
+import { stopSignal } from './stop-signals.ts'
+
+/** Resolves to the exit code: 0 after a clean stop, 1 when the start failed or stopping took too long. */
+export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
+  const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
+  const log = logOf('app')
+  for (const warning of warnings) log.warn(warning)
+  const signal = stopSignal()
+  const running = await compose({ config, logOf, signal }).catch((error: unknown) => {
+    if (!signal.aborted) log.fatal(failureLine(error, log), describe(error))
+    return undefined
+  })
+  if (!running) return signal.aborted ? 0 : 1
+  process.stderr.write(banner(config, running))
+  if (!signal.aborted) await once(signal, 'abort')
+  log.info('stopping: running work is finished or given back')
+  return await stop(running, config.shutdownTimeoutMs, log)
+}
+
+/** Three lines: what runs where. */
+function banner({ role, database, dataDir, storage }: Config, { url }: Running): string {
+  const api = url === undefined ? 'no API in this process' : `API ${url}/api/v1`
+  const data =
+    database.engine === 'pglite'
+      ? `embedded database and pictures in ${dataDir} (survives a crash, not a power cut: use PostgreSQL for that)`
+      : `PostgreSQL ${database.connection.host}, pictures in ${storage.directory}`
+  const documents = url === undefined ? 'see docs/configuration.md' : `${url}/openapi.json`
+  return `Vitrine (${role}): ${api}\nData: ${data}\nDocs: ${documents}\n`
+}
+
+/** For giving back what did not finish, and closing: with the default, everything is over before Kubernetes kills at 30 s. */
+const GIVING_BACK_MS = 4_000
+
+async function stop(running: Running, timeoutMs: number, log: Logger): Promise<number> {
+  const late = AbortSignal.timeout(timeoutMs + GIVING_BACK_MS)
+  const stopped = running.stop().then(
+    () => 0,
+    (error: unknown) => {
+      log.error({ err: error }, 'stopping failed')
+      return 1
+    },
+  )
+  const { promise: tooLate, resolve } = Promise.withResolvers<number>()
+  using _listener = addAbortListener(late, () => resolve(1))
+  const code = await Promise.race([stopped, tooLate])
+  log.info(code === 0 ? 'stopped' : 'stopped before everything was finished')
+  return code
+}
+
+/** An error for the operator is its message; a defect is worth its stack. */
+function failureLine(error: unknown, log: Logger): object {
+  return log.isLevelEnabled('debug') ? { err: error } : {}
+}
+
+function describe(error: unknown): string {
+  return `cannot start: ${error instanceof Error ? error.message : String(error)}`
+}

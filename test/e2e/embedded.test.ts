@@ -1,0 +1,167 @@
+// The whole service as a newcomer starts it: nothing but the checkout, a folder and a picture's URL.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import sharp from 'sharp'
+import { eventually } from '../support/eventually.ts'
+import { type Origin, startOrigin } from '../support/origin.ts'
+import {
+  getProduct,
+  makeDataFolder,
+  postProduct,
+  type Service,
+  settled,
+  startService,
+} from '../support/service.ts'
+
+const colour = (width: number, height: number, background: string) =>
+  sharp({ create: { width, height, channels: 3, background } })
+    .jpeg()
+    .toBuffer()
+
+describe('an embedded service', () => {
+  const stack = new AsyncDisposableStack()
+  let origin: Origin
+  let service: Service
+  let environment: Record<string, string>
+  before(async () => {
+    origin = stack.use(
+      await startOrigin({
+        '/wide.jpg': await colour(1600, 600, 'red'),
+        '/small.jpg': await colour(100, 80, 'blue'),
+        '/text.jpg': 'this is no picture',
+      }),
+    )
+    const { path } = stack.use(await makeDataFolder())
+    environment = {
+      DATA_DIR: path,
+      OUTBOUND_ALLOW: '127.0.0.1/32',
+      JOB_LEASE: '4s',
+      JOB_HEARTBEAT: '1s',
+    }
+    service = stack.use(await startService(environment))
+  })
+  after(() => stack.disposeAsync())
+
+  test('G2: a posted picture is published, and its file can be opened', async () => {
+    const { id } = await postProduct(service, [`${origin.url}/wide.jpg`, `${origin.url}/small.jpg`])
+    const product = await settled(service, id)
+    assert.equal(product.processing_status, 'completed')
+    const [wide, small] = product.images
+    assert.deepEqual(
+      [
+        wide!.width,
+        wide!.height,
+        wide!.format,
+        wide!.renditions[0]!.width,
+        wide!.renditions[0]!.height,
+      ],
+      [1600, 600, 'jpeg', 800, 300],
+    )
+    assert.deepEqual([small!.renditions[0]!.width, small!.renditions[0]!.height], [100, 80])
+    assert.deepEqual(
+      product.compressed_product_images,
+      product.images.map(({ renditions }) => renditions[0]!.url),
+    )
+    const file = await fetch(
+      product.compressed_product_images[0]!.replace('localhost', '127.0.0.1'),
+    )
+    assert.equal(file.headers.get('content-type'), 'image/jpeg')
+    const metadata = await sharp(Buffer.from(await file.arrayBuffer())).metadata()
+    assert.deepEqual([metadata.format, metadata.width, metadata.height], ['jpeg', 800, 300])
+  })
+
+  test('the same source twice is one file', async () => {
+    const { id } = await postProduct(service, [
+      `${origin.url}/small.jpg`,
+      `${origin.url}/small.jpg`,
+    ])
+    const { images } = await settled(service, id)
+    assert.equal(images[0]!.renditions[0]!.url, images[1]!.renditions[0]!.url)
+    assert.equal(images[0]!.thumbhash, images[1]!.thumbhash)
+  })
+
+  test('a failure has its code, and each attempt a row', async () => {
+    const { id } = await postProduct(service, [`${origin.url}/text.jpg`, `${origin.url}/gone.jpg`])
+    const { processing_status, images } = await settled(service, id)
+    assert.equal(processing_status, 'failed')
+    assert.deepEqual(
+      images.map(({ error }) => [error?.code, error?.stage, error?.retryable]),
+      [
+        ['not_an_image', 'inspect', false],
+        ['origin_not_found', 'download', false],
+      ],
+    )
+    const response = await fetch(`${service.url}/images/${images[1]!.id}/attempts`)
+    const [attempt] = ((await response.json()) as { data: Record<string, unknown>[] }).data
+    assert.deepEqual(
+      [attempt!.number, attempt!.stage, attempt!.code, attempt!.http_status, attempt!.outcome],
+      [1, 'download', 'origin_not_found', 404, 'failed'],
+    )
+    assert.match(service.output(), new RegExp(`"image_id":"${images[1]!.id}".*picture failed`))
+  })
+
+  test('a failed picture is retried on demand and ends ready', async () => {
+    const { id } = await postProduct(service, [`${origin.url}/late.jpg`])
+    const failed = await settled(service, id)
+    origin.routes['/late.jpg'] = await colour(50, 50, 'green')
+    const imageId = failed.images[0]!.id
+    const retry = await fetch(`${service.url}/images/${imageId}/retry`, { method: 'POST' })
+    assert.equal(retry.status, 202)
+    const product = await eventually(async () => {
+      const current = await getProduct(service, id)
+      assert.equal(current.processing_status, 'completed')
+      return current
+    })
+    assert.deepEqual([product.images[0]!.attempts, product.images[0]!.error], [1, null])
+    assert.ok(product.version > failed.version)
+  })
+
+  test('a second process on the same data is refused, and says so', async () => {
+    await assert.rejects(startService(environment), /in use/)
+  })
+
+  test('G1, G2: after kill -9 in mid-run every picture still ends ready', async () => {
+    const held = Promise.withResolvers<void>()
+    const body = await colour(300, 200, 'orange')
+    for (let n = 0; n < 12; n++) {
+      origin.routes[`/held-${n}.jpg`] = async (_, response) => {
+        await held.promise
+        response.end(body)
+      }
+    }
+    const urls = Array.from({ length: 12 }, (_, n) => `${origin.url}/held-${n}.jpg`)
+    const { id } = await postProduct(service, urls)
+    await eventually(() =>
+      assert.ok(origin.requests.filter(({ url }) => url.startsWith('/held')).length >= 2),
+    )
+    await service.kill()
+    held.resolve()
+    service = stack.use(await startService(environment))
+    const product = await settled(service, id)
+    assert.equal(product.processing_status, 'completed')
+    assert.equal(product.compressed_product_images.length, 12)
+  })
+
+  test('G9: SIGTERM gives running work back without counting the attempt', async () => {
+    const held = Promise.withResolvers<void>()
+    const body = await colour(30, 20, 'orange')
+    origin.routes['/slow.jpg'] = async (_, response) => {
+      await held.promise
+      response.end(body)
+    }
+    const stopping = stack.use(await startServiceAgain({ SHUTDOWN_TIMEOUT: '1s' }))
+    const { id } = await postProduct(stopping, [`${origin.url}/slow.jpg`])
+    await origin.asked('/slow.jpg')
+    assert.equal(await stopping.stop(), 0)
+    held.resolve()
+    service = stack.use(await startService(environment))
+    const { images } = await settled(service, id)
+    assert.deepEqual([images[0]!.status, images[0]!.attempts], ['ready', 1])
+  })
+
+  async function startServiceAgain(changes: Record<string, string>) {
+    assert.equal(await service.stop(), 0)
+    return await startService({ ...environment, ...changes })
+  }
+})

@@ -1,0 +1,126 @@
+// The real program as a process of its own, for what only processes can show: kills, signals, roles.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ProductDocument } from '../../src/products/product.ts'
+import { eventually } from './eventually.ts'
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export interface Service {
+  /** `http://127.0.0.1:<port>`. */
+  url: string
+  process: ChildProcess
+  /** Everything it wrote so far: standard output and standard error. */
+  output(): string
+  /** SIGTERM; resolves to the exit code. */
+  stop(): Promise<number | null>
+  /** SIGKILL, and gone when this resolves. */
+  kill(): Promise<void>
+}
+
+export interface Environment {
+  [name: string]: string
+}
+
+/** A folder for a service's data, removed in the end. */
+export async function makeDataFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'vitrine-service-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** Starts the service and waits until it is ready (a worker alone: until it says what runs where). */
+export async function startService(environment: Environment): Promise<Service & AsyncDisposable> {
+  const port = await freePort()
+  const child = spawn(process.execPath, [main, 'serve'], {
+    env: { PATH: process.env.PATH, PORT: String(port), HOST: '127.0.0.1', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const written: string[] = []
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => written.push(text))
+  }
+  const exited = once(child, 'exit').then(([code]) => code as number | null)
+  const output = () => written.join('')
+  const url = `http://127.0.0.1:${port}`
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal)
+    return await exited
+  }
+  await eventually(async () => {
+    if (child.exitCode !== null) throw new Error(`the service ended: ${output()}`)
+    if (environment.ROLE === 'worker' && output().includes('Vitrine (worker)')) return
+    const { status } = await fetch(`${url}/readyz`)
+    if (status !== 200) throw new Error(`not ready: ${status}`)
+  }, 60_000).catch(async (error) => {
+    await end('SIGKILL')
+    throw new Error(`the service did not become ready: ${output()}`, { cause: error })
+  })
+  return {
+    url,
+    process: child,
+    output,
+    stop: () => end('SIGTERM'),
+    kill: async () => void (await end('SIGKILL')),
+    [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+export async function postProduct(
+  { url }: Pick<Service, 'url'>,
+  pictures: readonly string[],
+  changes: object = {},
+): Promise<ProductDocument> {
+  const response = await fetch(`${url}/products`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      user_id: '1234-5678-9012',
+      product_name: 'Sample Product',
+      product_price: 100,
+      product_images: pictures,
+      ...changes,
+    }),
+  })
+  if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`)
+  return (await response.json()) as ProductDocument
+}
+
+export async function getProduct(
+  { url }: Pick<Service, 'url'>,
+  id: string,
+): Promise<ProductDocument> {
+  const response = await fetch(`${url}/products/${id}`)
+  if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`)
+  return (await response.json()) as ProductDocument
+}
+
+/** The product once none of its pictures is under way any more. */
+export async function settled(
+  service: Pick<Service, 'url'>,
+  id: string,
+  timeoutMs = 60_000,
+): Promise<ProductDocument> {
+  return await eventually(async () => {
+    const product = await getProduct(service, id)
+    if (product.processing_status === 'processing') {
+      throw new Error(`still processing: ${JSON.stringify(product.images)}`)
+    }
+    return product
+  }, timeoutMs)
+}
