@@ -24,14 +24,21 @@ const refusals: Readonly<Record<string, [code: ProblemCode, detail: string]>> = 
 export function createErrorHandler(log: Logger) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const error = refused(thrown) ?? thrown
-    // Fastify closes the connection after an error in the body. The client may still be sending and
-    // would lose the answer to a reset; the rest is read and dropped within the request's time limit.
-    if (!reply.server.isStopping()) reply.removeHeader('connection')
+    keepConnection(reply)
     const { status, code } = sendProblem(reply, error)
     if (status < 500) return
     if (code === 'internal') log.error({ requestId: request.id, err: thrown }, 'request failed')
     else log.warn({ requestId: request.id, code, reason: reasonOf(error) }, 'request not possible')
   }
+}
+
+/**
+ * Fastify closes the connection after an error in the body. The client may still be sending, and would
+ * lose the answer to a reset; what it sends is read and dropped instead, within the request's time limit.
+ */
+function keepConnection(reply: FastifyReply): void {
+  if (!reply.hasHeader('connection') || reply.server.isStopping()) return
+  reply.header('connection', reply.raw.shouldKeepAlive ? 'keep-alive' : 'close')
 }
 
 function refused(thrown: unknown): AppError | undefined {

@@ -29,6 +29,8 @@ export function registerOpenapi(app: App): void {
         { name: 'service', description: 'What operators and tools ask.' },
       ],
     },
+    // A wildcard has no name of its own in the router.
+    transform: ({ schema, url }) => ({ schema, url: url.replace('*', ':key') }),
     refResolver: {
       buildLocalReference: ({ $id }, _base, _fragment, index) =>
         $id?.toString() ?? `schema-${index}`,

@@ -12,12 +12,9 @@ const cases: [text: string, query: object][] = [
   ['&&a=1&', { a: '1' }],
   ['a=x+y%20z%2B', { a: 'x y z+' }],
   ['a=%C3%A4', { a: 'ä' }],
-  // As curl sends an ä that was typed into the address.
-  ['a=\xc3\xa4', { a: 'ä' }],
   ['a=1&a=2&a=3', { a: ['1', '2', '3'] }],
   ['a=%ff', { a: null }],
   ['a=%', { a: null }],
-  ['a=\xe4', { a: null }],
   ['%61=1', { a: '1' }],
   ['%ff=1', {}],
   ['__proto__=1&constructor=2', { ['__proto__']: '1', constructor: '2' }],

@@ -24,15 +24,11 @@ function repeated(earlier: QueryValue | undefined, value: string | null): string
   return [...[earlier ?? ''].flat(), value ?? '']
 }
 
-/** `+` is a space (forms); bytes that should have been escaped but were not (curl) are UTF-8 too. */
+/** `+` is a space, as forms send it. */
 function decode(text: string): string | null {
   try {
-    return decodeURIComponent(text.replaceAll('+', ' ').replace(/[\x80-\xff]/g, percentEncoded))
+    return decodeURIComponent(text.replaceAll('+', ' '))
   } catch {
     return null
   }
-}
-
-function percentEncoded(byte: string): string {
-  return `%${byte.charCodeAt(0).toString(16)}`
 }

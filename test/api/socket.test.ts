@@ -1,0 +1,179 @@
+// Bytes that are no request, and clients that take their time: refused by a problem, on the wire.
+
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { after, before, test } from 'node:test'
+import { listen, openApi, raw, sample, type TestApi } from '../support/api.ts'
+
+let api: TestApi
+let port: number
+before(async () => {
+  api = await openApi({ timeouts: { headersMs: 300, requestMs: 600, checkMs: 50 } })
+  port = await listen(api.app)
+})
+after(() => api[Symbol.asyncDispose]())
+
+/** The problem in an answer, checked to be one. */
+function problemIn(answer: string) {
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  assert.match(head, /content-type: application\/problem\+json/i)
+  assert.match(head, /connection: close/i)
+  assert.equal(/content-length: (\d+)/i.exec(head)?.[1], String(Buffer.byteLength(body)))
+  const problem = JSON.parse(body)
+  assert.equal(head.split(' ')[1], String(problem.status))
+  assert.equal(/x-request-id: (\S+)/i.exec(head)?.[1], problem.request_id)
+  return problem
+}
+
+const garbage: [name: string, bytes: string | Buffer, status: number, code: string][] = [
+  [
+    'noise',
+    Buffer.from(Array.from({ length: 300 }, (_, at) => (at * 89) % 256)),
+    400,
+    'invalid_input',
+  ],
+  ['a TLS hello', Buffer.from('160301020001000', 'hex'), 400, 'invalid_input'],
+  ['words', 'hello there\r\n\r\n', 400, 'invalid_input'],
+  ['HTTP/9', 'GET / HTTP/9.9\r\nHost: x\r\n\r\n', 400, 'invalid_input'],
+  ['a header without colon', 'GET / HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n', 400, 'invalid_input'],
+  ['NUL in a header', 'GET / HTTP/1.1\r\nHost: x\r\na: b\0c\r\n\r\n', 400, 'invalid_input'],
+  ['a blank in the address', 'GET /a b HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'invalid_input'],
+  [
+    'two lengths',
+    'POST /products HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+    400,
+    'invalid_input',
+  ],
+  [
+    'a length and chunks',
+    'POST /products HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+    'invalid_input',
+  ],
+  [
+    'a negative length',
+    'POST /products HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n',
+    400,
+    'invalid_input',
+  ],
+  [
+    'a broken chunk',
+    'POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+    400,
+    'invalid_input',
+  ],
+  ['no host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'invalid_input'],
+  [
+    'an endless header',
+    `GET / HTTP/1.1\r\nHost: x\r\na: ${'x'.repeat(20_000)}\r\n\r\n`,
+    431,
+    'too_large',
+  ],
+  [
+    'many headers',
+    `GET / HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(10_000)}\r\n`,
+    431,
+    'too_large',
+  ],
+  ['an endless address', `GET /${'x'.repeat(20_000)}`, 414, 'too_large'],
+  ['an unknown method for nothing', 'FOO /nothing HTTP/1.1\r\nHost: x\r\n\r\n', 404, 'not_found'],
+  ['CONNECT', 'CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n', 404, 'not_found'],
+]
+for (const [name, bytes, status, code] of garbage) {
+  test(`${name} is answered ${status} ${code}`, async () => {
+    const problem = problemIn(await raw(port, bytes))
+    assert.deepEqual([problem.status, problem.code], [status, code])
+    assert.ok(api.lines.some(({ requestId }) => requestId === problem.request_id))
+  })
+}
+
+for (const method of ['FOO', 'get', 'X-1']) {
+  test(`${method}, which no parser knows, is refused with what is allowed`, async () => {
+    const answer = await raw(port, `${method} /api/v1/products?x=1 HTTP/1.1\r\nHost: x\r\n\r\n`)
+    assert.equal(problemIn(answer).code, 'method_not_allowed')
+    assert.match(answer, /\r\nAllow: GET, HEAD, POST, OPTIONS\r\n/)
+  })
+}
+
+test('headers that never end are refused when their time is up', async () => {
+  assert.equal(problemIn(await raw(port, 'GET / HTTP/1.1\r\nHost: x\r\n')).status, 408)
+})
+
+test('a body that never comes is refused when its time is up', async () => {
+  const head =
+    'POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n'
+  assert.equal(problemIn(await raw(port, `${head}{`)).status, 408)
+})
+
+test('a body that is too large is answered although the client goes on sending', async () => {
+  const response = await fetch(`http://127.0.0.1:${port}/products`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: ' '.repeat(20_000_000),
+  })
+  assert.equal(response.status, 413)
+  assert.equal(((await response.json()) as { code: string }).code, 'too_large')
+})
+
+test('a chunked body that turns out too large is answered too', async () => {
+  let chunks = 100
+  const body = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      if (chunks-- > 0) controller.enqueue(Buffer.alloc(65_536, ' '))
+      else controller.close()
+    },
+  })
+  const init: RequestInit & { duplex: 'half' } = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+    duplex: 'half',
+  }
+  const response = await fetch(`http://127.0.0.1:${port}/products`, init)
+  assert.equal(response.status, 413)
+})
+
+test('a connection goes on after a malformed body', async () => {
+  const body = '{"a":'
+  const bad = `POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  const answers = await raw(
+    port,
+    bad,
+    'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+  )
+  assert.match(answers, /^HTTP\/1\.1 400 [\s\S]*malformed_json[\s\S]*HTTP\/1\.1 200 OK[\s\S]*alive/)
+})
+
+test('two requests in one packet are both answered, in order', async () => {
+  const one = 'GET /products/1 HTTP/1.1\r\nHost: x\r\n\r\n'
+  const two = 'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+  assert.match(await raw(port, one + two), /^HTTP\/1\.1 404 [\s\S]*HTTP\/1\.1 200 /)
+})
+
+test('the absolute form of an address is understood, HTTP/1.0 needs no host', async () => {
+  const absolute =
+    'GET http://example.com/api/v1/livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+  assert.match(await raw(port, absolute), /^HTTP\/1\.1 200 /)
+  assert.match(await raw(port, 'GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+  assert.match(
+    await raw(port, 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'),
+    /^HTTP\/1\.1 204 [\s\S]*allow: GET, HEAD, POST/i,
+  )
+})
+
+test('clients that hang up at any moment leave nothing behind', async () => {
+  const whole = `POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n${JSON.stringify(sample)}`
+  const closed = []
+  for (let length = 1; length < whole.length; length += 13) {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(whole.slice(0, length), () => socket.resetAndDestroy())
+    closed.push(new Promise((resolve) => socket.once('close', resolve)))
+  }
+  await Promise.all(closed)
+  assert.equal((await fetch(`http://127.0.0.1:${port}/livez`)).status, 200)
+  assert.deepEqual(
+    api.lines.filter(({ level }) => level === 'error'),
+    [],
+  )
+})
