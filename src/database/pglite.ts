@@ -55,15 +55,26 @@ async function initialise(directory: string): Promise<void> {
 }
 
 async function start(directory: string | undefined): Promise<PGlite> {
-  const pglite = await PGlite.create({
-    ...(directory === undefined ? {} : { dataDir: directory }),
-    extensions: { pg_trgm },
-  })
+  const pglite = await create(directory)
   pglite.parsers = { ...parsers }
   // Values arrive as the text that PostgreSQL reads (parameters.ts).
   for (const type of Object.keys(pglite.serializers)) pglite.serializers[type] = String
   await pglite.exec(`SET timezone TO 'UTC'`)
   return pglite
+}
+
+async function create(directory: string | undefined): Promise<PGlite> {
+  const extensions = { pg_trgm }
+  if (directory === undefined) return await PGlite.create({ extensions })
+  try {
+    return await PGlite.create({ dataDir: directory, extensions })
+  } catch (cause) {
+    // PGlite's own words are of WebAssembly.
+    throw new Error(
+      `the database in ${directory} cannot be opened: the disk is full, or the folder is damaged or was made by another version; moving it away starts with an empty one`,
+      { cause },
+    )
+  }
 }
 
 /** Hands the one session to one holder at a time, in the order of asking. */

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
+import { waitForDatabase } from '../../src/database/wait.ts'
 import { pgliteEngine } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -63,7 +64,10 @@ describe('the folder of an embedded database', { concurrency: false }, () => {
     const directory = join(parent, 'locked')
     const run = start([EMBEDDED, directory, '3'])
     await eventually(() => assert.match(run.output(), /kept 3/), 60_000)
-    await assert.rejects(openDatabase({ engine: 'pglite', directory }), (error: Error) => {
+    // Waiting does not help, so it is not waited for.
+    const log = { warn: (text: unknown) => assert.fail(String(text)) } as never
+    const opening = waitForDatabase({ engine: 'pglite', directory }, { timeoutMs: 60_000, log })
+    await assert.rejects(opening, (error: Error) => {
       assert.ok(error.message.includes(directory), error.message)
       assert.match(error.message, /in use by another process.*DATA_DIR.*DATABASE_URL/)
       return true
@@ -78,6 +82,15 @@ describe('the folder of an embedded database', { concurrency: false }, () => {
     await using database = await openDatabase({ engine: 'pglite', directory })
     await assert.rejects(openDatabase({ engine: 'pglite', directory }), /in use/)
     await database.ping()
+  })
+
+  test('is named when it cannot be opened, and is free again', async () => {
+    const directory = join(parent, 'locked')
+    await writeFile(join(directory, 'PG_VERSION'), '9')
+    const opening = openDatabase({ engine: 'pglite', directory })
+    await assert.rejects(opening, /locked cannot be opened:.* made by another version/)
+    await writeFile(join(directory, 'PG_VERSION'), '18')
+    assert.deepEqual(await keptIn(directory), [1, 2, 3])
   })
 
   test('is left alone when it holds something else', async () => {
