@@ -8,6 +8,10 @@ export type DatabaseOptions =
   | ({ engine: 'pglite' } & PgliteOptions)
   | ({ engine: 'postgres' } & PostgresOptions)
 
+/**
+ * Throws `unavailable` when another try may succeed, else an Error whose message tells the operator
+ * what to correct.
+ */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   switch (options.engine) {
     case 'pglite':
