@@ -52,15 +52,22 @@ export async function startService(environment: Environment): Promise<Service & 
     if (child.exitCode === null && child.signalCode === null) child.kill(signal)
     return await exited
   }
-  await eventually(async () => {
-    if (child.exitCode !== null) throw new Error(`the service ended: ${output()}`)
+  const ready = eventually(async () => {
     if (environment.ROLE === 'worker' && output().includes('Vitrine (worker)')) return
     const { status } = await fetch(`${url}/readyz`)
     if (status !== 200) throw new Error(`not ready: ${status}`)
-  }, 60_000).catch(async (error) => {
-    await end('SIGKILL')
-    throw new Error(`the service did not become ready: ${output()}`, { cause: error })
+  }, 60_000)
+  const ended = exited.then((code) => {
+    throw new Error(`the service ended with code ${code}: ${output()}`)
   })
+  try {
+    await Promise.race([ready, ended])
+  } catch (error) {
+    ready.catch(() => {})
+    await end('SIGKILL')
+    throw error
+  }
+  ended.catch(() => {})
   return {
     url,
     process: child,

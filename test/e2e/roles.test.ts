@@ -1,0 +1,88 @@
+// Several processes on one PostgreSQL: requests here, pictures there.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import sharp from 'sharp'
+import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
+import { type Origin, startOrigin } from '../support/origin.ts'
+import {
+  type Environment,
+  getProduct,
+  makeDataFolder,
+  postProduct,
+  settled,
+  startService,
+} from '../support/service.ts'
+
+describeOnPostgres('api and worker as processes of their own', () => {
+  const stack = new AsyncDisposableStack()
+  let origin: Origin
+  let environment: Environment
+  let picture: Buffer
+  before(async () => {
+    const create = { width: 200, height: 100, channels: 3 as const, background: 'teal' }
+    picture = await sharp({ create }).jpeg().toBuffer()
+    origin = stack.use(await startOrigin({ '/a.jpg': picture }))
+    const database: TestDatabase = stack.use(await postgresEngine.create())
+    const { path } = stack.use(await makeDataFolder())
+    environment = {
+      DATABASE_URL: database.url ?? '',
+      DATA_DIR: path,
+      OUTBOUND_ALLOW: '127.0.0.1/32',
+      JOB_LEASE: '3s',
+      JOB_HEARTBEAT: '1s',
+    }
+  })
+  after(() => stack.disposeAsync())
+
+  test('a picture posted to one process is made by the other, and both nodes show it', async () => {
+    await using api = await startService({ ...environment, ROLE: 'api' })
+    await using second = await startService({ ...environment, ROLE: 'api' })
+    const { id } = await postProduct(api, [`${origin.url}/a.jpg`])
+    const before = await getProduct(second, id)
+    assert.equal(before.processing_status, 'processing')
+    await using _worker = await startService({ ...environment, ROLE: 'worker' })
+    for (const node of [api, second]) {
+      assert.equal((await settled(node, id)).processing_status, 'completed')
+    }
+  })
+
+  test('G2: a job whose worker is killed ends ready within its lease and a little', async () => {
+    const held = Promise.withResolvers<void>()
+    origin.routes['/held.jpg'] = async (_, response) => {
+      await held.promise
+      response.end(picture)
+    }
+    await using api = await startService({ ...environment, ROLE: 'api' })
+    await using victim = await startService({ ...environment, ROLE: 'worker' })
+    const { id } = await postProduct(api, [`${origin.url}/held.jpg`])
+    await origin.asked('/held.jpg')
+    await victim.kill()
+    held.resolve()
+    await using _successor = await startService({ ...environment, ROLE: 'worker' })
+    const { images } = await settled(api, id, 20_000)
+    assert.deepEqual([images[0]!.status, images[0]!.attempts], ['ready', 2])
+    const response = await fetch(`${api.url}/images/${images[0]!.id}/attempts`)
+    const { data } = (await response.json()) as { data: { outcome: string; code: string | null }[] }
+    assert.deepEqual(
+      data.map(({ outcome, code }) => [outcome, code]),
+      [
+        ['retry_scheduled', 'worker_lost'],
+        ['ready', null],
+      ],
+    )
+  })
+
+  test('G3: two workers share the work, and each picture is made once', async () => {
+    await using api = await startService({ ...environment, ROLE: 'api' })
+    await using _one = await startService({ ...environment, ROLE: 'worker' })
+    await using _two = await startService({ ...environment, ROLE: 'worker' })
+    const urls = Array.from({ length: 20 }, (_, n) => `${origin.url}/shared-${n}.jpg`)
+    for (let n = 0; n < 20; n++) origin.routes[`/shared-${n}.jpg`] = picture
+    const { id } = await postProduct(api, urls)
+    const { images, processing_status } = await settled(api, id)
+    assert.equal(processing_status, 'completed')
+    assert.deepEqual(new Set(images.map(({ attempts }) => attempts)), new Set([1]))
+    for (let n = 0; n < 20; n++) assert.equal(origin.count(`/shared-${n}.jpg`), 1)
+  })
+})
