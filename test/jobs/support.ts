@@ -216,3 +216,9 @@ export function startWorker(
     settings: { ...settings, ...changed },
   })
 }
+
+/** Resolves once the signal is aborted. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+}
