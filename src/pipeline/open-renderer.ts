@@ -46,7 +46,8 @@ const probePicture = Buffer.from('R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBAD
 export async function openRenderer(options: RendererOptions): Promise<Renderer> {
   const { limits, timeoutMs, processes, log } = options
   await prepareSpool(options.spoolDirectory)
-  const pool = new RenderPool({ start: createStarter(options), processes, requestsPerChild, log })
+  const start = createStarter(options)
+  const pool = new RenderPool({ start, processes, requestsPerChild, clock: performance, log })
   pool.warm()
   return {
     inspect: async (path, signal) => {
@@ -83,9 +84,12 @@ function createStarter(options: RendererOptions): (signal: AbortSignal) => Promi
       memoryBytes: options.childMemoryBytes,
       cpuSeconds: Math.ceil((requestsPerChild * options.timeoutMs) / 1_000),
     }
-    const { sandbox, result } = await findSandbox(programOf(options), bounds, (tried) =>
-      startProvenChild(tried, options.spoolDirectory, signal),
-    )
+    const { sandbox, result } = await findSandbox({
+      program: programOf(options),
+      bounds,
+      attempt: (tried) => startProvenChild(tried, options.spoolDirectory, signal),
+      signal,
+    })
     command = sandbox.command
     logSandbox(options.log, sandbox)
     return result

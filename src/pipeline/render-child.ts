@@ -29,6 +29,7 @@ export async function startRenderChild(
   command: ChildCommand,
   deadline: Deadline,
 ): Promise<RenderChild> {
+  deadline.signal.throwIfAborted()
   const child = new RenderChild(command)
   await child.request(undefined, readReady, deadline)
   return child
@@ -95,6 +96,7 @@ export class RenderChild implements AsyncDisposable {
     }
     const end = await this.ended
     if (end.killedFor === 'abort') throw signal.reason
+    if (end.killedFor === 'disposal') throw new Error('the picture child was closed')
     throw failureOfEnd(end)
   }
 

@@ -16,9 +16,9 @@ export interface ChildEnd {
 /** The child sends itself this when it grew over its limit (render-process.js). */
 const memorySignal = 'SIGUSR2'
 
-/** Over the whole text: libheif puts other lines first. */
+/** Over the whole text: libheif puts other lines first. A thread fails for want of memory for its stack. */
 const outOfMemory =
-  /out of memory|insufficient memory|memory allocation error|bad_alloc|failed to allocate/i
+  /out of memory|insufficient memory|memory allocation error|bad_alloc|failed to allocate|error creating thread/i
 /** libheif says "memory allocation error" as well when a file makes claims that no honest one makes. */
 const absurdClaim = /security limit exceeded: (?!allocating)/i
 const unsupported = /has not been built in|unsupported (feature|codec)/i

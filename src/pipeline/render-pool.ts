@@ -12,6 +12,8 @@ export interface RenderPoolOptions {
   processes: number
   /** After so many requests a child is replaced: what native code leaks, or was made to keep, ends. */
   requestsPerChild: number
+  /** Monotonic milliseconds. */
+  clock: { now(): number }
   log: Logger
 }
 
@@ -32,7 +34,7 @@ export class RenderPool implements AsyncDisposable {
   readonly #waiting: Waiter[] = []
   #starting: Promise<void> | undefined
   #failedStarts = 0
-  /** No child is started before this time (milliseconds, monotonic), because the last one could not be. */
+  /** By the clock: no child is started before, because the last one could not be. */
   #startAgainAt = 0
   #startError: unknown
 
@@ -115,7 +117,7 @@ export class RenderPool implements AsyncDisposable {
 
   #startOne(): void {
     if (this.#starting || this.#closing.signal.aborted) return
-    if (performance.now() < this.#startAgainAt) {
+    if (this.#options.clock.now() < this.#startAgainAt) {
       this.#refuseUnserved()
       return
     }
@@ -135,7 +137,7 @@ export class RenderPool implements AsyncDisposable {
     } catch (error) {
       if (this.#closing.signal.aborted) return
       const backoffMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#failedStarts++)
-      this.#startAgainAt = performance.now() + backoffMs
+      this.#startAgainAt = this.#options.clock.now() + backoffMs
       this.#startError = error
       this.#options.log.error({ err: error, backoffMs }, 'no picture child can be started')
     }
@@ -155,7 +157,7 @@ export class RenderPool implements AsyncDisposable {
   /** While other children run, who waits will be served by them. */
   #refuseUnserved(): void {
     if (this.#children.size > 0) return
-    const retryAfterMs = Math.ceil(this.#startAgainAt - performance.now())
+    const retryAfterMs = Math.ceil(this.#startAgainAt - this.#options.clock.now())
     const options = { retryAfterMs, cause: this.#startError }
     this.#refuseAll(new AppError('unavailable', 'No picture can be processed at present.', options))
   }

@@ -7,13 +7,17 @@ import { rgbaToThumbHash } from 'thumbhash'
 import { createFrameReader, encodeFrame } from './render-protocol.js'
 
 /** @import { PictureHeader, RenderRequest } from './render-messages.ts' */
-/** @import { OutputInfo, Sharp } from 'sharp' */
+/** @import { OutputInfo, Sharp, SharpOptions } from 'sharp' */
 /** @typedef {{ data: Buffer, info: OutputInfo }} Pixels */
 
 const maxRssBytes = Number(process.argv[2])
 
 // Looked at while libvips works in its own thread. 25 ms bound what it can take beyond the limit.
 const watchIntervalMs = 25
+
+// What libvips only warns of, and leaves black in the picture: it gives out of memory as a picture that
+// is whole, now and then.
+const loss = /out of memory|error in tile/i
 
 // A ThumbHash keeps at most 7 x 7 frequencies: 48 pixels a side hold all it needs, and cost 4 ms in an
 // interpreted function where 100 cost 24 ms.
@@ -34,13 +38,30 @@ sharp.unblock({
 })
 
 /**
+ * What was lost of the picture in hand.
+ *
+ * @type {string[]}
+ */
+let losses = []
+
+/**
+ * @param {string | Buffer} input
+ * @param {SharpOptions} options
+ */
+function watched(input, options) {
+  return sharp(input, options).on('warning', (text) => {
+    if (loss.test(text)) losses.push(text)
+  })
+}
+
+/**
  * @param {string} path
  * @param {number | false} limitInputPixels
  */
 function open(path, limitInputPixels) {
   // 'error' refuses truncated and undecodable files, and lets pass what 'warning' would refuse as
   // well: the harmless oddities of many cameras, such as bytes between a JPEG's segments.
-  return sharp(path, { failOn: 'error', autoOrient: true, limitInputPixels })
+  return watched(path, { failOn: 'error', autoOrient: true, limitInputPixels })
 }
 
 /**
@@ -100,7 +121,7 @@ function toRgb(picture) {
 
 /** @param {Pixels} pixels */
 function fromRgb({ data, info: { width, height, channels } }) {
-  return sharp(data, { raw: { width, height, channels } })
+  return watched(data, { raw: { width, height, channels } })
 }
 
 /**
@@ -151,10 +172,15 @@ async function answer(request) {
 /** @param {RenderRequest} request */
 async function serve(request) {
   const watchdog = setInterval(watchMemory, watchIntervalMs)
+  losses = []
   try {
-    process.stdout.write(await answer(request))
+    const frame = await answer(request)
+    if (losses.length > 0) throw new Error('parts of the picture are lost')
+    process.stdout.write(frame)
   } catch (error) {
-    process.stdout.write(encodeFrame({ failed: String(error).slice(0, 4000) }))
+    // The losses first: they are the cause, and an error that follows from them may not name it.
+    const failed = [...losses, error].join('\n').slice(0, 4000)
+    process.stdout.write(encodeFrame({ failed }))
   } finally {
     clearInterval(watchdog)
   }

@@ -58,18 +58,25 @@ const run = promisify(execFile)
 const toolFolders = ['/usr/bin', '/bin', '/usr/sbin', '/sbin']
 const probeTimeoutMs = 5_000
 
-/**
- * Finds the strongest chain that works here. `attempt` starts the real child by a command and
- * says what came of it; throws its error when not even the bare child works.
- */
-export async function findSandbox<T>(
-  program: ChildProgram,
-  bounds: ChildBounds,
-  attempt: (command: ChildCommand) => Promise<T>,
-): Promise<{ sandbox: Sandbox; result: T }> {
+export interface SandboxSearch<T> {
+  program: ChildProgram
+  bounds: ChildBounds
+  /** Starts the real child by a command; throws when that does not work. */
+  attempt(command: ChildCommand): Promise<T>
+  signal: AbortSignal
+}
+
+/** Finds the strongest chain that works here. Throws the first error when not even the bare child works. */
+export async function findSandbox<T>({
+  program,
+  bounds,
+  attempt,
+  signal,
+}: SandboxSearch<T>): Promise<{ sandbox: Sandbox; result: T }> {
   const layers = await Promise.all(layersFor(bounds).map(workingVariants))
   let firstError: unknown
   for (const chain of chainsOf(layers)) {
+    signal.throwIfAborted()
     const command = commandOf(chain, program)
     try {
       const result = await attempt(command)

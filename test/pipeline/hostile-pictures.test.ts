@@ -193,6 +193,18 @@ describe('a bomb that got past the gate ends in render_out_of_memory', () => {
   })
 })
 
+test('a picture of which parts were lost for want of memory never passes for whole', async () => {
+  const claim = pictures.craftedPng(
+    { width: 8_323_074, height: 2, depth: 8, interlaced: false },
+    Buffer.alloc(5),
+  )
+  // The first one in a child of this size came out black, with nothing but a warning from libvips.
+  for (const _ of [1, 2, 3]) {
+    await using tight = await openTestRenderer({ childMemoryBytes: 135 * 1024 * 1024 })
+    await fails(tight.renderUnjudged(claim), 'render_out_of_memory')
+  }
+})
+
 describe('a picture of 24 megapixels is no bomb', () => {
   const size = { width: 6_000, height: 4_000 }
   const makers = {

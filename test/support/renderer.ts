@@ -4,9 +4,11 @@ import { randomUUID } from 'node:crypto'
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import pino from 'pino'
 import { openRenderer, type RendererOptions } from '../../src/pipeline/open-renderer.ts'
 import { presets } from '../../src/pipeline/presets.ts'
+import type { ChildCommand } from '../../src/pipeline/render-child.ts'
 import type { Rendered, Renderer } from '../../src/pipeline/renderer.ts'
 
 export interface TestRenderer extends AsyncDisposable {
@@ -69,6 +71,16 @@ export async function openTestRenderer(
       await renderer[Symbol.asyncDispose]()
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** A picture child without anything around it, as on a host that allows nothing. */
+export function bareCommand(memoryBytes: number): ChildCommand {
+  const script = fileURLToPath(new URL('../../src/pipeline/render-process.js', import.meta.url))
+  return {
+    file: process.execPath,
+    args: ['--jitless', script, String(memoryBytes)],
+    environment: {},
   }
 }
 
