@@ -1,0 +1,29 @@
+// What a benchmark is: it measures in rounds and says what came out as rows of a table.
+
+export interface Bench {
+  name: string
+  /** What is measured against what, in a sentence. */
+  about: string
+  run(context: BenchContext): Promise<BenchResult>
+}
+
+export interface BenchContext {
+  /** A folder of the run's own, removed in the end. */
+  directory: string
+  /** Says how far it has come. */
+  report(line: string): void
+}
+
+export interface BenchResult {
+  rows: Row[]
+  /** Everything measured, round by round, for who wants to look closer. */
+  rounds: unknown
+}
+
+/** A line of the table; `target` where one was set. */
+export interface Row {
+  what: string
+  value: number
+  unit: string
+  target?: string
+}

@@ -1,0 +1,67 @@
+// What processes use, as the Linux kernel counts it.
+
+import { readdir, readFile } from 'node:fs/promises'
+
+const KIB = 1024
+/** The kernel's clock ticks a second, a constant of its interface (USER_HZ). */
+const TICKS_PER_SECOND = 100
+
+export interface Memory {
+  /** Resident bytes of the process itself. */
+  parent: number
+  /** Resident bytes of everything that it started, summed: pages they share count in each. */
+  children: number
+}
+
+export async function memoryOf(pid: number): Promise<Memory> {
+  const descendants = await descendantsOf(pid)
+  const sizes = await Promise.all(descendants.map(residentBytes))
+  return {
+    parent: await residentBytes(pid),
+    children: sizes.reduce((sum, size) => sum + size, 0),
+  }
+}
+
+/** Samples until disposed and keeps the peaks. */
+export function watchMemory(pid: number, everyMs = 100): { peak: Memory } & Disposable {
+  const peak: Memory = { parent: 0, children: 0 }
+  const timer = setInterval(async () => {
+    const now = await memoryOf(pid)
+    peak.parent = Math.max(peak.parent, now.parent)
+    peak.children = Math.max(peak.children, now.children)
+  }, everyMs)
+  return { peak, [Symbol.dispose]: () => clearInterval(timer) }
+}
+
+/** Processor time of the process itself so far, user and system, milliseconds. */
+export async function cpuMsOf(pid: number): Promise<number> {
+  const fields = await statFields(pid)
+  const ticks = Number(fields[11]) + Number(fields[12])
+  return (ticks * 1000) / TICKS_PER_SECOND
+}
+
+async function descendantsOf(pid: number): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const parents = new Map<number, number>()
+  for (const each of pids) {
+    const fields = await statFields(each).catch(() => undefined) // it has ended meanwhile
+    if (fields) parents.set(each, Number(fields[1]))
+  }
+  const found = new Set([pid])
+  for (let before = 0; before !== found.size; ) {
+    before = found.size
+    for (const [each, parent] of parents) if (found.has(parent)) found.add(each)
+  }
+  return [...found].filter((each) => each !== pid)
+}
+
+/** From the state on: what stands before it may contain blanks. */
+async function statFields(pid: number): Promise<string[]> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+}
+
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * KIB
+}
