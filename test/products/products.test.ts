@@ -26,7 +26,9 @@ describeOnEachDatabase('products', (engine) => {
   const read = ({ body }: Representation): ProductDocument => JSON.parse(body.toString())
   const rowsOf = async (table: string, productId: string) => {
     const { rows } = await sql<Record<string, unknown>>`
-      SELECT * FROM ${sql.table(table)} WHERE product_id = ${productId} ORDER BY id`.execute(open.database.db)
+      SELECT * FROM ${sql.table(table)} WHERE product_id = ${productId} ORDER BY id`.execute(
+      open.database.db,
+    )
     return rows
   }
 
@@ -41,9 +43,16 @@ describeOnEachDatabase('products', (engine) => {
     assert.deepEqual(document.compressed_product_images, [])
     assert.deepEqual(
       document.images.map(({ position, status, attempts, max_attempts, renditions }) => [
-        position, status, attempts, max_attempts, renditions,
+        position,
+        status,
+        attempts,
+        max_attempts,
+        renditions,
       ]),
-      [[0, 'queued', 0, 8, []], [1, 'queued', 0, 8, []]],
+      [
+        [0, 'queued', 0, 8, []],
+        [1, 'queued', 0, 8, []],
+      ],
     )
     assert.match(document.created_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
     assert.deepEqual(read(await products.read(document.id)), document)
@@ -74,7 +83,10 @@ describeOnEachDatabase('products', (engine) => {
 
   test('numbers are user ids too, and a price keeps its cents', async () => {
     const document = read(
-      await products.create(newProduct({ user_id: 1, product_price: 19.99, product_images: [] }), context),
+      await products.create(
+        newProduct({ user_id: 1, product_price: 19.99, product_images: [] }),
+        context,
+      ),
     )
     assert.equal(document.user_id, '1')
     assert.equal(document.product_price, 19.99)
@@ -83,14 +95,18 @@ describeOnEachDatabase('products', (engine) => {
 
   test('every two-decimal price comes back as it was sent', async () => {
     for (const price of [0, 0.01, 0.07, 0.29, 1.1, 4.35, 1234567.89, 9_999_999_999.99]) {
-      const created = await products.create(newProduct({ product_price: price, product_images: [] }), context)
+      const created = await products.create(
+        newProduct({ product_price: price, product_images: [] }),
+        context,
+      )
       assert.equal(read(created).product_price, price)
     }
   })
 
   test('everything at fault is named at once, and nothing is stored', async () => {
     const count = async () =>
-      (await sql<{ n: number }>`SELECT count(*) AS n FROM products`.execute(open.database.db)).rows[0]!.n
+      (await sql<{ n: number }>`SELECT count(*) AS n FROM products`.execute(open.database.db))
+        .rows[0]!.n
     const before = await count()
     const bad = newProduct({
       product_name: 'a\0b',
@@ -98,26 +114,37 @@ describeOnEachDatabase('products', (engine) => {
       product_price: 1.234,
       product_images: ['https://example.com/1.jpg', 'ftp://example.com/2.jpg'],
     })
-    await assert.rejects(products.create(bad, context), (error: { code: string; errors: { pointer: string }[] }) => {
-      assert.equal(error.code, 'invalid_input')
-      assert.deepEqual(
-        error.errors.map(({ pointer }) => pointer),
-        ['/product_name', '/product_description', '/product_price', '/product_images/1'],
-      )
-      return true
-    })
+    await assert.rejects(
+      products.create(bad, context),
+      (error: { code: string; errors: { pointer: string }[] }) => {
+        assert.equal(error.code, 'invalid_input')
+        assert.deepEqual(
+          error.errors.map(({ pointer }) => pointer),
+          ['/product_name', '/product_description', '/product_price', '/product_images/1'],
+        )
+        return true
+      },
+    )
     assert.equal(await count(), before)
   })
 
   test('50 clients that use a new user for the first time at once all succeed', async () => {
     const created = await Promise.all(
-      Array.from({ length: 50 }, () => products.create(newProduct({ user_id: 'newcomer' }), context)),
+      Array.from({ length: 50 }, () =>
+        products.create(newProduct({ user_id: 'newcomer' }), context),
+      ),
     )
     assert.equal(new Set(created.map(({ id }) => id)).size, 50)
   })
 
   test('ids that name nothing are not found, whatever their form', async () => {
-    for (const id of ['0199f3c2-0000-7000-8000-000000000000', 'x', '', '1', "'; DROP TABLE products"]) {
+    for (const id of [
+      '0199f3c2-0000-7000-8000-000000000000',
+      'x',
+      '',
+      '1',
+      "'; DROP TABLE products",
+    ]) {
       await assert.rejects(products.read(id), { code: 'not_found' })
     }
   })
@@ -143,7 +170,9 @@ describeOnEachDatabase('products', (engine) => {
     assert.deepEqual(seen, made)
 
     const names = async (filter: object) =>
-      (await products.list({ userId: 'lister', ...filter }, { limit: 100 })).data.map((p) => p.product_name)
+      (await products.list({ userId: 'lister', ...filter }, { limit: 100 })).data.map(
+        (p) => p.product_name,
+      )
     assert.equal((await names({ minPrice: '3', maxPrice: '5.00' })).length, 3)
     assert.equal((await names({ nameContains: 'cHAIR' })).length, 12)
     assert.equal((await names({ nameContains: '100%' })).length, 12)
