@@ -98,13 +98,17 @@ describe('a download', () => {
     }
   })
 
-  it('that announces too much ends before the first byte', async () => {
-    origin.routes['/a'] = picture
+  it('that announces too much ends, and its connection with it, before the first byte', async () => {
+    const closed = Promise.withResolvers<void>()
+    origin.routes['/a'] = (request, response) => {
+      request.socket.once('close', closed.resolve)
+      response.writeHead(200, { 'content-length': 1_000_001 }).write(picture)
+    }
     const seen: number[] = []
-    const onBytes = (bytes: number) => seen.push(bytes)
-    const error = await failure('/a', { maxBytes: picture.length - 1, onBytes })
+    const error = await failure('/a', { onBytes: (bytes) => seen.push(bytes) })
     assert.deepEqual([error.code, error.httpStatus, seen], ['file_too_large', 200, []])
-    assert.equal(error.message, 'The file is larger than 0.3 MiB.')
+    assert.equal(error.message, 'The file is larger than 1 MiB.')
+    await closed.promise
   })
 
   it('that sends too much without announcing it ends at the limit', async () => {

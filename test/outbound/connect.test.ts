@@ -178,6 +178,11 @@ describe('an address that does not answer', { skip: process.platform !== 'linux'
     const start = performance.now()
     assert.equal(await read(outbound, `http://host.test:${origin.port}/a`), 'picture')
     assert.ok(performance.now() - start < 5_000)
+    // The attempt that lost is over too, long before its own time would be.
+    assert.deepEqual(
+      process.getActiveResourcesInfo().filter((it) => it.endsWith('ConnectWrap')),
+      [],
+    )
   })
 
   it('ends with connect_failed when the time for connecting is over', async () => {
@@ -303,7 +308,10 @@ async function connects(host: string, port: number, sockets: Socket[]): Promise<
   const signal = AbortSignal.timeout(200)
   return await once(socket, 'connect', { signal }).then(
     () => true,
-    () => false,
+    () => {
+      socket.destroy()
+      return false
+    },
   )
 }
 

@@ -337,16 +337,24 @@ describe('a guarded GET', () => {
 
   it('ends with the client, wherever it is', async () => {
     origin.routes['/long'] = stall()
-    const closing = openTestOutbound({ lookup: () => new Promise(() => {}) })
+    const lookedUp = Promise.withResolvers<AbortSignal>()
+    const closing = openTestOutbound({
+      lookup: (_host, { signal }) => {
+        lookedUp.resolve(signal)
+        return new Promise(() => {})
+      },
+    })
     const waiting = closing.get(`${origin.url}/long`, { signal: never })
     const looking = closing.get('http://pictures.test/', { signal: never })
-    await origin.asked('/long')
     const ends = Promise.allSettled([waiting, looking])
+    await origin.asked('/long')
+    const lookup = await lookedUp.promise
     await closing[Symbol.asyncDispose]()
     assert.deepEqual(
       (await ends).map(({ status }) => status),
       ['rejected', 'rejected'],
     )
+    assert.equal(lookup.aborted, true)
   })
 
   it('never takes a second answer to one request for the answer to the next', async () => {
