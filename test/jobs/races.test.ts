@@ -1,0 +1,424 @@
+// Every two moves of the ledger that can meet on one row, on PostgreSQL: whatever the timing, one of
+// them wins, and the row shows which. Each pair is let loose some hundred times; where both can win,
+// both must have won at times, or the test would not have raced anything.
+
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
+import type { Database } from '../../src/database/database.ts'
+import { bindJob, bindJobs } from '../../src/jobs/bind.ts'
+import { claim, postpone } from '../../src/jobs/claim.ts'
+import { fail, lockClaimed } from '../../src/jobs/fail.ts'
+import { handBack } from '../../src/jobs/hand-back.ts'
+import { extendLeases } from '../../src/jobs/heartbeat.ts'
+import type { ClaimedJob } from '../../src/jobs/job.ts'
+import { purgeDone } from '../../src/jobs/purge.ts'
+import { reap } from '../../src/jobs/reaper.ts'
+import { makeDueNow, redrive } from '../../src/jobs/redrive.ts'
+import { ring, unring } from '../../src/jobs/ring.ts'
+import { settle } from '../../src/jobs/settle.ts'
+import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
+import { addJob, age, type JobRow, readJob, record, settings, silent, testJob } from './support.ts'
+
+const ROUNDS = Number(process.env.TEST_RACE_ROUNDS ?? 200)
+const HOUR_MS = 3_600_000
+const bounds = { maxAgeMs: 24 * HOUR_MS, random: () => 0.5 }
+const verdict = {
+  failure: { code: 'origin_error', detail: 'as the test wants it', retryable: true },
+  rule: { retryable: true, counts: true },
+}
+
+describeOnPostgres('two moves that meet on one job', () => {
+  let open: TestDatabase
+  let database: Database
+  before(async () => {
+    open = await postgresEngine.create()
+    database = open.database
+  })
+  after(() => open[Symbol.asyncDispose]())
+
+  /** A job of a kind of its own, so that a reaper reaps no other; `job` is how its claim sees it. */
+  interface Subject {
+    id: string
+    name: string
+    job: ClaimedJob
+  }
+  type Prepare = () => Promise<Subject>
+  /** True when it moved the row. */
+  type Move = (subject: Subject) => Promise<boolean>
+
+  const { handler } = [...record().jobs.values()][0]!
+  let kinds = 0
+
+  const pending: Prepare = async () => {
+    const name = `test.race.${++kinds}`
+    const id = await addJob(database, { name })
+    return { id, name, job: { id, name } as ClaimedJob }
+  }
+  const running: Prepare = async () => {
+    const { id, name } = await pending()
+    const job = await database.transaction((tx) =>
+      claim(tx, { jobId: id, worker: 'first', leaseMs: settings.leaseMs }),
+    )
+    assert.ok(job)
+    return { id, name, job }
+  }
+  const expired: Prepare = async () => {
+    const subject = await running()
+    await age(database, subject.id, settings.leaseMs + 1)
+    return subject
+  }
+  const announced: Prepare = async () => {
+    const subject = await pending()
+    await sql`
+      UPDATE jobs SET ring_again_at = now() - interval '1 second', rings = 1
+      WHERE id = ${subject.id}`.execute(database.db)
+    return subject
+  }
+  const done: Prepare = async () => {
+    const subject = await running()
+    await settles(subject)
+    await age(database, subject.id, HOUR_MS)
+    return subject
+  }
+  const dead: Prepare = async () => {
+    const subject = await running()
+    await fails({ retryable: false })(subject)
+    return subject
+  }
+
+  const claims: Move = async ({ id }) =>
+    (await database.transaction((tx) =>
+      claim(tx, { jobId: id, worker: 'second', leaseMs: settings.leaseMs }),
+    )) !== undefined
+  const postpones: Move = async ({ id }) => {
+    await postpone(database.db, id, HOUR_MS)
+    const { state, due_at } = await readJob(database, id)
+    return state === 'pending' && Date.parse(due_at) > Date.now() + HOUR_MS / 2
+  }
+  const settles: Move = async ({ job }) =>
+    (await database.transaction((tx) => settle(tx, job, async () => 'done'))) !== undefined
+  const handsBack: Move = async ({ job }) =>
+    (await database.transaction((tx) => handBack(tx, job))) !== undefined
+  const fails =
+    ({ retryable = true } = {}): Move =>
+    async ({ job }) =>
+      await database.transaction(async (tx) => {
+        const locked = await lockClaimed(tx, job)
+        if (!locked) return false
+        const judged = { ...verdict, rule: { ...verdict.rule, retryable } }
+        await fail(tx, { job: { ...job }, locked, handler, verdict: judged, bounds })
+        return true
+      })
+  const heartbeats: Move = async ({ job }) =>
+    (await extendLeases(database.db, [job], settings.leaseMs)).has(job.claim)
+  const reaps: Move = async ({ name }) => {
+    let reaped = 0
+    const jobs = bindJobs(
+      bindJob({ ...testJob, name }, { ...handler, onCommitted: () => void reaped++ }),
+    )
+    await reap({ database, jobs, settings, log: silent, random: bounds.random })
+    return reaped > 0
+  }
+  const redrives: Move = async ({ id: key, name }) => {
+    const job = {
+      id: randomUUID(),
+      name,
+      key,
+      payload: { n: 1 },
+      lane: 'lane',
+      maxAttempts: 3,
+      trace: null,
+    }
+    return (await database.transaction((tx) => redrive(tx, job))) !== undefined
+  }
+  const makesDue: Move = async ({ id, name }) =>
+    await database.transaction((tx) => makeDueNow(tx, name, id))
+  const rings: Move = async ({ id }) =>
+    (await ring(database, { window: 100_000, ringAgainMs: 15_000 })).includes(id)
+  const unrings: Move = async ({ id }) => {
+    await unring(database.db, [id])
+    return true
+  }
+  const purges: Move = async () =>
+    (await purgeDone(database.db, HOUR_MS / 2, new AbortController().signal)) > 0
+
+  interface Race {
+    from: Prepare
+    moves: readonly Move[]
+    /** Moves that look at the whole ledger race one subject at a time. */
+    alone?: boolean
+    /** Gets who won, in the order of `moves`. */
+    check(won: boolean[], row: JobRow, subject: Subject): void
+    /** Who must have won at least once, for the race to have been one. */
+    contested?: readonly number[]
+  }
+
+  const race = async ({ from, moves, alone, check, contested = [0, 1] }: Race) => {
+    const wins = moves.map(() => 0)
+    const round = async () => {
+      const subject = await from()
+      const won = await Promise.all(
+        moves.map(async (move) => {
+          await sleep(Math.random() * 3)
+          return await move(subject)
+        }),
+      )
+      for (const [index, has] of won.entries()) wins[index] = (wins[index] ?? 0) + Number(has)
+      check(won, await readByKey(subject), subject)
+    }
+    const width = alone ? 1 : 5
+    await sql`DELETE FROM jobs`.execute(database.db)
+    for (let i = 0; i < ROUNDS; i += width) await Promise.all(Array.from({ length: width }, round))
+    for (const index of contested) assert.ok(wins[index], `never won: ${wins}`)
+  }
+  /** A job that was purged and redriven has another id. */
+  const readByKey = async ({ id, name }: Subject) => {
+    const { rows } = await sql<JobRow>`
+      SELECT * FROM jobs WHERE name = ${name} AND key = ${id}`.execute(database.db)
+    assert.equal(rows.length, 1)
+    return rows[0]!
+  }
+  const oneOf = (won: boolean[]) => assert.equal(won.filter(Boolean).length, 1, String(won))
+
+  test('claim and claim: eight at once, one has it', async () => {
+    await race({
+      from: pending,
+      moves: Array(8).fill(claims),
+      check: (won, row) => {
+        oneOf(won)
+        assert.equal(row.attempts, 1)
+      },
+    })
+  })
+
+  test('claim and putting off', async () => {
+    await race({
+      from: pending,
+      moves: [claims, postpones],
+      check: (won, row) => {
+        oneOf(won)
+        assert.equal(row.state, won[0] ? 'running' : 'pending')
+      },
+    })
+  })
+
+  test('claim and redrive, of a dead job: only what was redriven is claimed', async () => {
+    await race({
+      from: dead,
+      moves: [claims, redrives],
+      check: ([claimed, redriven], row) => {
+        assert.ok(redriven)
+        assert.equal(row.state, claimed ? 'running' : 'pending')
+        assert.equal(row.attempts, claimed ? 1 : 0)
+        assert.equal(row.death, null)
+      },
+    })
+  })
+
+  test('claim and redrive, of a pending job: there is nothing to redrive', async () => {
+    await race({
+      from: pending,
+      moves: [claims, redrives],
+      contested: [0],
+      check: ([claimed, redriven], row) => {
+        assert.equal(redriven, false)
+        // Passed over for the instant in which the redrive looked at the row: another bell follows.
+        assert.equal(row.state, claimed ? 'running' : 'pending')
+      },
+    })
+  })
+
+  test('claim and making due', async () => {
+    await race({
+      from: announced,
+      moves: [claims, makesDue],
+      check: ([claimed, made], row) => {
+        assert.ok(claimed || made)
+        assert.equal(row.state, claimed ? 'running' : 'pending')
+        assert.equal(row.rings, made ? 0 : 1)
+        assert.equal(row.ring_again_at, null)
+      },
+    })
+  })
+
+  test('claim and ring: what runs is not announced', async () => {
+    await race({
+      from: announced,
+      alone: true,
+      moves: [claims, rings],
+      check: ([claimed, rung], row) => {
+        assert.ok(claimed || rung)
+        assert.equal(row.state, claimed ? 'running' : 'pending')
+        assert.equal(row.ring_again_at === null, claimed)
+      },
+    })
+  })
+
+  test('claim and taking a ring back', async () => {
+    await race({
+      from: announced,
+      moves: [claims, unrings],
+      check: ([claimed], row) => {
+        assert.equal(row.state, claimed ? 'running' : 'pending')
+        assert.equal(row.ring_again_at, null)
+      },
+    })
+  })
+
+  test('ring and ring: a bell is rung by one announcer, and the others do not wait', async () => {
+    await race({
+      from: announced,
+      alone: true,
+      moves: [rings, rings, rings],
+      check: (won, row) => {
+        oneOf(won)
+        assert.equal(row.rings, 2)
+      },
+    })
+  })
+
+  test('ring and redrive', async () => {
+    await race({
+      from: dead,
+      alone: true,
+      moves: [rings, redrives],
+      check: ([rung, redriven], row) => {
+        assert.ok(redriven)
+        assert.equal(row.state, 'pending')
+        assert.equal(row.rings, rung ? 1 : 0)
+      },
+    })
+  })
+
+  test('settle and settle, of one claim', async () => {
+    await race({ from: running, moves: [settles, settles], check: oneOf })
+  })
+
+  for (const [name, move, state] of [
+    ['retry', fails(), 'pending'],
+    ['death', fails({ retryable: false }), 'dead'],
+    ['hand-back', handsBack, 'pending'],
+  ] as const) {
+    test(`settle and ${name}, of one claim`, async () => {
+      await race({
+        from: running,
+        moves: [settles, move],
+        check: (won, row) => {
+          oneOf(won)
+          assert.equal(row.state, won[0] ? 'done' : state)
+        },
+      })
+    })
+  }
+
+  for (const [name, move, state] of [
+    ['settle', settles, 'done'],
+    ['retry', fails(), 'pending'],
+    ['death', fails({ retryable: false }), 'dead'],
+    ['hand-back', handsBack, 'pending'],
+    ['heartbeat', heartbeats, 'running'],
+  ] as const) {
+    test(`${name} and reap, of a lease that ran out`, async () => {
+      await race({
+        from: expired,
+        moves: [move, reaps],
+        check: (won, row) => {
+          oneOf(won)
+          assert.equal(row.state, won[0] ? state : 'pending')
+          assert.equal(row.error?.code === 'worker_lost', won[1])
+        },
+      })
+    })
+  }
+
+  test('reap and reap', async () => {
+    await race({
+      from: expired,
+      moves: [reaps, reaps, reaps],
+      check: (won, row) => {
+        oneOf(won)
+        assert.equal(row.attempts, 1)
+      },
+    })
+  })
+
+  test('reap and redrive: the job is lost first, and then it was not dead', async () => {
+    await race({
+      from: expired,
+      moves: [reaps, redrives],
+      contested: [0],
+      check: ([, redriven], row) => {
+        assert.equal(redriven, false)
+        assert.notEqual(row.state, 'dead')
+      },
+    })
+  })
+
+  test('reap and claim, of a lost job that is due at once', async () => {
+    await race({
+      from: expired,
+      moves: [reaps, claims],
+      contested: [0],
+      check: ([reaped, claimed], row) => {
+        assert.ok(!claimed || reaped)
+        assert.equal(row.state, claimed || !reaped ? 'running' : 'pending')
+      },
+    })
+  })
+
+  for (const [name, move] of [
+    ['settle', settles],
+    ['retry', fails()],
+    ['hand-back', handsBack],
+  ] as const) {
+    test(`${name} and heartbeat: the move is made, and the lease ends with it`, async () => {
+      await race({
+        from: running,
+        moves: [move, heartbeats],
+        check: ([moved], row) => {
+          assert.ok(moved)
+          assert.equal(row.lease_until, null)
+        },
+      })
+    })
+  }
+
+  test('settle and redrive: only what is done is redriven', async () => {
+    await race({
+      from: running,
+      moves: [settles, redrives],
+      check: ([settled, redriven], row) => {
+        assert.ok(settled)
+        assert.equal(row.state, redriven ? 'pending' : 'done')
+      },
+    })
+  })
+
+  test('redrive and redrive: one says so', async () => {
+    await race({ from: dead, moves: [redrives, redrives], check: oneOf })
+  })
+
+  test('redrive and purge: the job is there afterwards, whoever was faster', async () => {
+    await race({
+      from: done,
+      alone: true,
+      moves: [redrives, purges],
+      check: ([redriven], row) => {
+        assert.ok(redriven)
+        assert.equal(row.state, 'pending')
+      },
+    })
+  })
+
+  test('redrive and redrive of a purged job: one says so, and there is one row', async () => {
+    const purged: Prepare = async () => {
+      const subject = await pending()
+      await sql`DELETE FROM jobs WHERE id = ${subject.id}`.execute(database.db)
+      return subject
+    }
+    await race({ from: purged, moves: [redrives, redrives], check: oneOf })
+  })
+})
