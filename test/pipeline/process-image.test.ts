@@ -1,0 +1,336 @@
+// The image job from claim to settle, with the ledger, the catalogue and, where pictures matter, the
+// whole pipeline behind it.
+
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { sql } from 'kysely'
+import sharp from 'sharp'
+import type { Database } from '../../src/database/database.ts'
+import { AppError } from '../../src/errors.ts'
+import type { Worker } from '../../src/jobs/worker.ts'
+import { presets } from '../../src/pipeline/presets.ts'
+import type { Renderer } from '../../src/pipeline/renderer.ts'
+import { createStages } from '../../src/pipeline/stages.ts'
+import { openStorage } from '../../src/storage/open.ts'
+import type { Storage } from '../../src/storage/storage.ts'
+import { handQueue, startWorker } from '../jobs/support.ts'
+import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Origin, startOrigin } from '../support/origin.ts'
+import { openTestOutbound } from '../support/outbound.ts'
+import {
+  createPictureWork,
+  expireLease,
+  freshUrls,
+  type PictureWork,
+  readAttempts,
+  readJobOf,
+  rowStages,
+  snapshot,
+  versionsTold,
+} from '../support/picture-work.ts'
+import { openTestRenderer } from '../support/renderer.ts'
+
+describeOnEachDatabase('the image job', (engine) => {
+  let open: TestDatabase
+  let database: Database
+  before(async () => {
+    open = await engine.create()
+    database = open.database
+  })
+  after(() => open[Symbol.asyncDispose]())
+
+  const startProduct = async (work: PictureWork, count = 1) => {
+    const product = await work.post(freshUrls(count))
+    return { id: product.id, imageIds: product.images.map(({ id }) => id) }
+  }
+  const imageOf = async (work: PictureWork, id: string) => (await work.read(id)).images[0]!
+
+  test('G3: a worker that lost its lease cannot settle what its successor has settled', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work)
+    const lost = (await work.claim(imageIds[0]!, 'lost'))!
+    const settleLate = await work.run(lost)
+    await expireLease(database.db, imageIds[0]!)
+    assert.equal(await work.reap(), 1)
+    assert.equal(await work.process(imageIds[0]!), 'done')
+
+    const settled = await snapshot(database.db, id)
+    assert.equal(await settleLate(), undefined)
+    assert.equal(await work.fail(lost, new AppError('not_an_image', 'late')), undefined)
+    assert.deepEqual(await snapshot(database.db, id), settled)
+    assert.deepEqual(
+      (await readAttempts(database.db, imageIds[0]!)).map(({ outcome, code }) => [outcome, code]),
+      [
+        ['retry_scheduled', 'worker_lost'],
+        ['ready', null],
+      ],
+    )
+  })
+
+  test('G3: a worker that lost its lease cannot end the attempt of its successor', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work)
+    const lost = (await work.claim(imageIds[0]!, 'lost'))!
+    const settleLate = await work.run(lost)
+    await expireLease(database.db, imageIds[0]!)
+    await work.reap()
+    const successor = (await work.claim(imageIds[0]!, 'successor'))!
+
+    const claimed = await snapshot(database.db, id)
+    assert.equal(await settleLate(), undefined)
+    assert.equal(await work.fail(lost, new AppError('not_an_image', 'late')), undefined)
+    assert.deepEqual(await snapshot(database.db, id), claimed)
+    assert.equal(await (await work.run(successor))(), 'done')
+    assert.equal((await imageOf(work, id)).status, 'ready')
+  })
+
+  test('G3: a doorbell for a settled picture does nothing', async () => {
+    const stages = rowStages(database)
+    const work = createPictureWork({ database, stages })
+    const { id, imageIds } = await startProduct(work)
+    assert.equal(await work.process(imageIds[0]!), 'done')
+    const settled = await snapshot(database.db, id)
+    const queue = handQueue()
+    await using _worker = startWorker(database, { queue, jobs: work.jobs })
+    await queue.ring((await readJobOf(database.db, imageIds[0]!)).id)
+    assert.deepEqual(await snapshot(database.db, id), settled)
+    assert.equal(stages.ran.length, 1)
+  })
+
+  test('a picture whose product is deleted while it is made is dropped', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work)
+    const job = (await work.claim(imageIds[0]!))!
+    const settleLate = await work.run(job)
+    await sql`DELETE FROM products WHERE id = ${id}`.execute(database.db)
+    const told = await versionsTold(database.db, id)
+
+    assert.equal(await settleLate(), 'dropped')
+    const { state, result } = await readJobOf(database.db, imageIds[0]!)
+    assert.deepEqual([state, result], ['done', 'dropped'])
+    assert.deepEqual(await versionsTold(database.db, id), told)
+    assert.equal(await countRenditions(imageIds[0]!), 0)
+    assert.deepEqual(await readAttempts(database.db, imageIds[0]!), [])
+  })
+
+  test('a picture that is taken from its product while it is made is dropped, and the others stay', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work, 2)
+    assert.equal(await work.process(imageIds[1]!), 'done')
+    const job = (await work.claim(imageIds[0]!))!
+    const settleLate = await work.run(job)
+    await sql`DELETE FROM images WHERE id = ${imageIds[0]!}`.execute(database.db)
+    const before = await work.read(id)
+
+    assert.equal(await settleLate(), 'dropped')
+    const { state, result } = await readJobOf(database.db, imageIds[0]!)
+    assert.deepEqual([state, result], ['done', 'dropped'])
+    assert.deepEqual(await work.read(id), before)
+    assert.equal(before.compressed_product_images.length, 1)
+    assert.equal(await countRenditions(imageIds[0]!), 0)
+    assert.deepEqual(await readAttempts(database.db, imageIds[0]!), [])
+  })
+
+  test('a picture that is gone before it is claimed is dropped without being fetched', async () => {
+    const stages = rowStages(database)
+    const work = createPictureWork({ database, stages })
+    for (const gone of ['products', 'images'] as const) {
+      const { id, imageIds } = await startProduct(work)
+      const rowId = gone === 'products' ? id : imageIds[0]!
+      await sql`DELETE FROM ${sql.table(gone)} WHERE id = ${rowId}`.execute(database.db)
+      assert.equal(await work.claim(imageIds[0]!), undefined)
+      const { state, result } = await readJobOf(database.db, imageIds[0]!)
+      assert.deepEqual([state, result], ['done', 'dropped'], gone)
+    }
+    assert.deepEqual(stages.ran, [])
+  })
+
+  test('a picture that fails after it is gone is dropped by its next attempt', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work)
+    const job = (await work.claim(imageIds[0]!))!
+    await sql`DELETE FROM products WHERE id = ${id}`.execute(database.db)
+    const failure = new AppError('origin_error', 'The origin answered 500.')
+    assert.equal(await work.fail(job, failure), 'retry_scheduled')
+    assert.equal(await work.claim(imageIds[0]!), undefined)
+    assert.equal((await readJobOf(database.db, imageIds[0]!)).result, 'dropped')
+  })
+
+  test('each move of a picture is one version more, told in order', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work, 2)
+    const first = (await work.claim(imageIds[0]!))!
+    await work.fail(first, new AppError('origin_error', 'The origin answered 500.'))
+    assert.equal((await imageOf(work, id)).status, 'retry_scheduled')
+    await work.process(imageIds[0]!)
+    const second = (await work.claim(imageIds[1]!))!
+    await work.fail(second, new AppError('not_an_image', 'The file is no picture.'))
+    assert.deepEqual(await eventTypes(id), [
+      'product.created',
+      'image.queued',
+      'image.queued',
+      'image.processing',
+      'image.retry_scheduled',
+      'image.processing',
+      'image.ready',
+      'image.processing',
+      'image.failed',
+    ])
+    assert.deepEqual(await versionsTold(database.db, id), [1, 1, 1, 2, 3, 4, 5, 6, 7])
+    const product = await work.read(id)
+    assert.deepEqual([product.version, product.processing_status], [7, 'partial'])
+    assert.deepEqual(
+      product.images.map(({ status, error }) => [status, error?.code]),
+      [
+        ['ready', undefined],
+        ['failed', 'not_an_image'],
+      ],
+    )
+  })
+
+  test('a failure of ours costs no attempt, one of nobody known does', async () => {
+    const work = createPictureWork({ database })
+    const causes = [
+      [new AppError('storage_failed', 'The disk is full.'), 'storage_failed', 0],
+      [new AppError('unavailable', 'The database cannot be reached.'), 'storage_failed', 0],
+      [new TypeError('x is not a function'), 'worker_lost', 1],
+    ] as const
+    for (const [cause, code, attempts] of causes) {
+      const { id, imageIds } = await startProduct(work)
+      const job = (await work.claim(imageIds[0]!))!
+      assert.equal(await work.fail(job, cause), 'retry_scheduled')
+      const image = await imageOf(work, id)
+      assert.deepEqual([image.error?.code, image.attempts], [code, attempts])
+      assert.ok(!image.error?.detail.includes('x is not'), 'what only the log should say')
+      assert.ok(image.next_attempt_at)
+      await work.process(imageIds[0]!)
+      const ready = await imageOf(work, id)
+      assert.deepEqual([ready.status, ready.attempts, ready.error], ['ready', attempts + 1, null])
+    }
+  })
+
+  const countRenditions = async (imageId: string) => {
+    const { rows } = await sql`
+      SELECT FROM renditions WHERE image_id = ${imageId}`.execute(database.db)
+    return rows.length
+  }
+  const eventTypes = async (productId: string) => {
+    const { rows } = await sql<{ type: string }>`
+      SELECT type FROM events WHERE product_id = ${productId} ORDER BY id`.execute(database.db)
+    return rows.map(({ type }) => type)
+  }
+})
+
+describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
+  const stack = new AsyncDisposableStack()
+  let database: Database
+  let origin: Origin
+  let storage: Storage
+  let folder: string
+  let rendered = 0
+  let work: PictureWork
+  before(async () => {
+    database = stack.use(await engine.create()).database
+    folder = await mkdtemp(join(tmpdir(), 'vitrine-pipeline-'))
+    stack.defer(() => rm(folder, { recursive: true, force: true }))
+    const create = { width: 1_000, height: 900, channels: 3 as const, background: 'olive' }
+    const picture = await sharp({ create }).jpeg().toBuffer()
+    const other = await sharp({ create: { ...create, background: 'navy' } })
+      .jpeg()
+      .toBuffer()
+    origin = stack.use(
+      await startOrigin({ '/a.jpg': picture, '/again.jpg': picture, '/b.jpg': other }),
+    )
+    storage = stack.use(
+      await openStorage({ kind: 'filesystem', directory: join(folder, 'objects') }),
+    )
+    const spoolDirectory = join(folder, 'spool')
+    const children = stack.use(await openTestRenderer({ spoolDirectory }))
+    work = createPictureWork({
+      database,
+      spoolDirectory,
+      stages: createStages({
+        db: database.db,
+        outbound: stack.use(openTestOutbound()),
+        renderer: counting(children.renderer),
+        storage,
+        presets,
+        download: { maxBytes: 1_000_000, timeoutMs: 10_000 },
+      }),
+    })
+  })
+  after(() => stack.disposeAsync())
+
+  const counting = (renderer: Renderer): Renderer => ({
+    inspect: renderer.inspect,
+    render: (...args) => {
+      rendered++
+      return renderer.render(...args)
+    },
+    [Symbol.asyncDispose]: renderer[Symbol.asyncDispose],
+  })
+  const startHandWorker = (): { ring(id: string): Promise<void>; worker: Worker } => {
+    const queue = handQueue()
+    return { ring: queue.ring, worker: startWorker(database, { queue, jobs: work.jobs }) }
+  }
+
+  test('G3: a picture whose bell rings at two workers at once, twice each, renders once', async () => {
+    const one = startHandWorker()
+    const two = startHandWorker()
+    await using _one = one.worker
+    await using _two = two.worker
+    const { id, images } = await work.post([`${origin.url}/a.jpg`])
+    const jobId = (await readJobOf(database.db, images[0]!.id)).id
+    await Promise.all([one.ring(jobId), two.ring(jobId), one.ring(jobId), two.ring(jobId)])
+    const product = await eventually(async () => {
+      const current = await work.read(id)
+      assert.equal(current.processing_status, 'completed')
+      return current
+    })
+    assert.equal(rendered, 1)
+    assert.equal(origin.count('/a.jpg'), 1)
+    assert.equal(product.compressed_product_images.length, 1)
+    assert.deepEqual(await readAttempts(database.db, images[0]!.id), [
+      { number: 1, stage: 'settle', outcome: 'ready', code: null },
+    ])
+    assert.deepEqual(await versionsTold(database.db, id), [1, 1, 2, 3])
+    assert.equal((await filesIn(join(folder, 'objects'))).length, 1)
+    assert.deepEqual(await readdir(join(folder, 'spool')), [])
+  })
+
+  test('the same source under another URL shares the file, and is not rendered again', async () => {
+    const before = rendered
+    const { id, images } = await work.post([`${origin.url}/again.jpg`, `${origin.url}/b.jpg`])
+    for (const image of images) assert.equal(await work.process(image.id), 'done')
+    assert.equal(rendered, before + 1, 'only the picture that is new')
+    const product = await work.read(id)
+    const [shared, own] = product.images
+    assert.deepEqual(
+      [shared!.width, shared!.height, shared!.renditions[0]!.width, shared!.renditions[0]!.height],
+      [1_000, 900, 667, 600],
+    )
+    assert.match(shared!.thumbhash ?? '', /.{8,}/)
+    assert.notEqual(own!.renditions[0]!.url, shared!.renditions[0]!.url)
+    assert.equal((await filesIn(join(folder, 'objects'))).length, 2)
+  })
+
+  test('the files that renditions name are there, under a key that tells their type', async () => {
+    const { rows } = await sql<{ key: string }>`
+      SELECT DISTINCT objects.key FROM renditions JOIN objects ON objects.id = object_id
+      WHERE objects.state = 'ready'`.execute(database.db)
+    assert.equal(rows.length, 2)
+    for (const { key } of rows) {
+      const file = await storage.open(key)
+      assert.equal(file?.contentType, 'image/jpeg')
+    }
+  })
+})
+
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => name)
+}
