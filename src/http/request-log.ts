@@ -11,23 +11,21 @@ export function logRequest(log: Logger, request: FastifyRequest, reply: FastifyR
   const { routeOptions, traceparent } = request
   const level = routeOptions.config.quiet === true ? 'debug' : 'info'
   if (!log.isLevelEnabled(level)) return
-  log[level](
-    {
-      method: request.method,
-      // The pattern, so that lines can be counted by it. What has none is named by its path.
-      ...(routeOptions.url === undefined
-        ? { route: null, path: pathOf(request.url).slice(0, MAX_PATH) }
-        : { route: routeOptions.url }),
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime * 10) / 10,
-      requestId: request.id,
-      bytes: bytesOf(request, reply),
-      ...(traceparent ? { traceId: traceIdOf(traceparent) } : {}),
-      // The client left before it had its answer.
-      ...(reply.raw.writableFinished ? {} : { aborted: true }),
-    },
-    'request',
-  )
+  const { url } = routeOptions
+  const line: Record<string, unknown> = {
+    method: request.method,
+    // The pattern, so that lines can be counted by it.
+    route: url ?? null,
+    status: reply.statusCode,
+    ms: Math.round(reply.elapsedTime * 10) / 10,
+    requestId: request.id,
+    bytes: bytesOf(request, reply),
+  }
+  if (url === undefined) line.path = pathOf(request.url).slice(0, MAX_PATH)
+  if (traceparent) line.traceId = traceIdOf(traceparent)
+  // The client left before it had its answer.
+  if (!reply.raw.writableFinished) line.aborted = true
+  log[level](line, 'request')
 }
 
 export function pathOf(url: string): string {
