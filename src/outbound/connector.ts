@@ -11,6 +11,7 @@ import { isAppError } from '../errors.ts'
 import type { AddressPolicy } from './address-policy.ts'
 import { connectFailure, dnsFailure, notPublic, tlsFailure } from './failures.ts'
 import type { Lookup } from './resolver.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 export interface ConnectorOptions {
   policy: AddressPolicy
@@ -168,16 +169,4 @@ function interleave(addresses: readonly string[]): string[] {
   const four = addresses.filter((address) => isIP(address) === 4)
   const longer = six.length > four.length ? six : four
   return longer.flatMap((_, n) => [...six.slice(n, n + 1), ...four.slice(n, n + 1)])
-}
-
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason)
-  signal.addEventListener('abort', onAbort)
-  try {
-    signal.throwIfAborted()
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

@@ -2,7 +2,6 @@
 // proxy variables; every hop of a redirect is judged like the first URL, every connection by its address.
 
 import { isUtf8 } from 'node:buffer'
-import { addAbortListener } from 'node:events'
 import type { IncomingHttpHeaders } from 'node:http'
 import { Agent, type Dispatcher } from 'undici'
 import { AppError } from '../errors.ts'
@@ -10,6 +9,7 @@ import { type AddressPolicy, hostOf } from './address-policy.ts'
 import { createConnector } from './connector.ts'
 import { bodyFailure, requestFailure, statusFailure } from './failures.ts'
 import { createResolver, type Lookup } from './resolver.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 export interface OutboundOptions {
   policy: AddressPolicy
@@ -61,7 +61,7 @@ export function openOutbound(options: OutboundOptions): Outbound {
   const { policy, maxRedirects } = options
   const closing = new AbortController()
   const agent = openAgent(options, closing.signal)
-  const requestHeaders = {
+  const headers = {
     'user-agent': `Vitrine/${options.version} (product pictures)`,
     accept: 'image/*, */*;q=0.5',
     // Pictures are compressed already. An encoded body would have to be unpacked by us, bombs included.
@@ -84,15 +84,12 @@ export function openOutbound(options: OutboundOptions): Outbound {
   }
 
   async function send(url: URL, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const { promise: aborted, reject } = Promise.withResolvers<never>()
-    using _ = addAbortListener(signal, () => reject(signal.reason))
-    const path = url.pathname + url.search
+    signal.throwIfAborted()
+    const { origin, pathname, search } = url
+    const request = { origin, path: pathname + search, method: 'GET', headers, signal } as const
     try {
-      // Raced, as undici notices an abort only once the connection stands.
-      return await Promise.race([
-        agent.request({ origin: url.origin, path, method: 'GET', headers: requestHeaders, signal }),
-        aborted,
-      ])
+      // Undici itself notices an abort only once the connection stands.
+      return await unlessAborted(agent.request(request), signal)
     } catch (error) {
       throw signal.aborted ? signal.reason : requestFailure(hostOf(url), error)
     }

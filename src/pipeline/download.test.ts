@@ -175,7 +175,7 @@ describe('a download', () => {
       const error = await failure(route, { timeoutMs: 300 })
       assert.equal(error.code, 'download_timeout')
       assert.equal(error.message, 'The download was not complete after 0.3 seconds.')
-      assert.ok(performance.now() - start < 2_000)
+      assert.ok(performance.now() - start < 6_000)
     }
   })
 
@@ -204,7 +204,7 @@ describe('a download', () => {
       const start = performance.now()
       abort.abort(reason)
       assert.equal(await failed, reason)
-      assert.ok(performance.now() - start < 500)
+      assert.ok(performance.now() - start < 6_000)
     }
     assert.equal(await failure('/body', { signal: AbortSignal.abort(reason) }), reason)
   })

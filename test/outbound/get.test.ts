@@ -229,7 +229,7 @@ describe('a guarded GET', () => {
   describe('an origin that is slow', () => {
     let impatient: Outbound
     before(() => {
-      impatient = openTestOutbound({ idleTimeoutMs: 200 })
+      impatient = openTestOutbound({ idleTimeoutMs: 500 })
     })
     after(() => impatient[Symbol.asyncDispose]())
 

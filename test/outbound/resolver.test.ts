@@ -45,7 +45,7 @@ describe('the resolver', () => {
   it('does not wait for one family for long when it has the other', async () => {
     const start = performance.now()
     assert.deepEqual(await find('half.test'), ['192.0.2.1'])
-    assert.ok(performance.now() - start < 1_200)
+    assert.ok(performance.now() - start < 3_500)
   })
 
   it('says ENOTFOUND only of a name that surely has no address', async () => {
@@ -64,7 +64,7 @@ describe('the resolver', () => {
     const start = performance.now()
     abort.abort()
     await assert.rejects(found)
-    assert.ok(performance.now() - start < 500)
+    assert.ok(performance.now() - start < 2_500)
     await assert.rejects(lookup('both.test', { signal: abort.signal }), { name: 'AbortError' })
   })
 
