@@ -10,7 +10,7 @@ const folder = new URL('../docs/pictures/', import.meta.url)
 
 const server = createServer(async (request, response) => {
   const [, name] = /^\/([\w-]+\.jpg)$/.exec(request.url ?? '') ?? []
-  if (name === undefined) return response.writeHead(404).end()
+  if (name === undefined) return void response.writeHead(404).end()
   response.setHeader('content-type', 'image/jpeg')
   await pipeline(createReadStream(new URL(name, folder)), response).catch(() => response.destroy())
 })

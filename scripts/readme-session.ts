@@ -1,20 +1,19 @@
 // Follows the README's session as a newcomer would, in the folder it is given: types its commands and
-// compares what comes back with what the page shows. The page's pictures are on the public network;
-// a local origin stands in for it, and the program is told to allow that.
+// compares what comes back with what the page shows.
 // By hand: node scripts/readme-session.ts <folder with a fresh copy>
 
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import { startOrigin } from '../test/support/origin.ts'
 import { type Running, type RunOptions, run, start, until } from './processes.ts'
 import { compareOutput, type Learnt, withLearnt } from './session-output.ts'
 import { readSteps, type SessionStep } from './session-steps.ts'
 
 /** The page shows this port; the session takes a free one. */
 const SHOWN_HOST = 'localhost:8080'
-const PICTURE_URL = /https?:\/\/(?!localhost|127\.)[^\s"'\\]+/g
+/** What a reader gives a terminal of its own. */
+const STAYS = /\bnpm (?:start|run demo-\S+)/
 /** `npm ci` is part of it. */
 const START_TIMEOUT_MS = 180_000
 /** How often a reader would repeat a read until the picture is there. */
@@ -30,35 +29,26 @@ export interface SessionOptions {
 /** Throws at the first step whose outcome is not what the page shows. */
 export async function followReadme({ directory, signal, report }: SessionOptions): Promise<void> {
   const steps = readSteps(await readFile(join(directory, 'README.md'), 'utf8'))
-  await using origin = await startOrigin()
-  const picture = await makePicture()
   const port = await freePort()
   const learnt: Learnt = new Map([[SHOWN_HOST, `localhost:${port}`]])
+  const options = { cwd: directory, env: { PORT: String(port) }, ...(signal ? { signal } : {}) }
   await using stack = new AsyncDisposableStack()
-  let program: Program | undefined
-
-  const localCommand = (step: SessionStep) =>
-    withLearnt(step.command, learnt).replace(PICTURE_URL, (url) => {
-      const { pathname } = new URL(url)
-      origin.routes[pathname] = picture
-      return origin.url + pathname
-    })
-  const env = { PORT: String(port), OUTBOUND_ALLOW: '127.0.0.0/8' }
-  const options = { cwd: directory, env, ...(signal ? { signal } : {}) }
+  let service: Program | undefined
 
   for (const step of steps) {
     report(`README.md:${step.line} ${step.command.split('\n')[0]}`)
-    const command = localCommand(step)
-    if (/\bnpm start\b/.test(command)) {
-      program = stack.use(startProgram(command, options))
+    const command = withLearnt(step.command, learnt)
+    if (STAYS.test(command)) {
+      const program = stack.use(startProgram(command, options))
+      if (command.includes('npm start')) service = program
       await expectLines(program, step, learnt)
     } else await expectOutput(() => run('sh', ['-ec', command], options), step, { learnt, signal })
   }
-  if (!program) throw new Error('the session never starts the program')
+  if (!service) throw new Error('the session never starts the program')
   report('opening the pictures it published')
   await expectPictures([...learnt.values()], `http://localhost:${port}/media/`)
   report('SIGTERM')
-  await expectCleanEnd(program)
+  await expectCleanEnd(service)
 }
 
 interface Program extends Running {
@@ -69,7 +59,7 @@ interface Program extends Running {
 function startProgram(command: string, options: RunOptions): Program {
   const lines: string[] = []
   // exec: so that the signal meets npm itself, as it would under a supervisor.
-  const args = ['-ec', command.replace(/\bnpm start\b/, 'exec npm start')]
+  const args = ['-ec', command.replace(STAYS, 'exec $&')]
   const running = start('sh', args, { ...options, onLine: (line) => lines.push(line) })
   return { ...running, lines }
 }
@@ -127,13 +117,6 @@ async function expectCleanEnd(program: Running): Promise<void> {
   })
   const ended = await Promise.race([program.ended.then((code) => `ended with ${code}`), timeout])
   if (ended !== 'ended with 0') throw new Error(`after SIGTERM the program ${ended}`)
-}
-
-async function makePicture(): Promise<Uint8Array> {
-  const size = { width: 1600, height: 1200 }
-  return await sharp({ create: { ...size, channels: 3, background: '#c96' } })
-    .jpeg()
-    .toBuffer()
 }
 
 async function freePort(): Promise<number> {

@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import sharp from 'sharp'
 import { followReadme } from '../scripts/readme-session.ts'
 import { compareOutput, type Learnt, withLearnt } from '../scripts/session-output.ts'
 import { readSteps } from '../scripts/session-steps.ts'
@@ -13,26 +14,26 @@ import { readSteps } from '../scripts/session-steps.ts'
 const ID = '0199f3c2-7a1b-7c3d-8e4f-0123456789ab'
 const OTHER_ID = '01a0c0de-7a1b-7c3d-8e4f-ba9876543210'
 
-/** Answers like the service would: fetches the picture when a product is posted, publishes it two reads later. */
+/** Answers like the service would: the picture is there two reads after its product was posted. */
 const program = `
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 const port = process.env.PORT
-const pictures = new Map()
+const picture = readFileSync('picture.jpg')
 let product, reads = 0
 const server = createServer(async (request, response) => {
   const path = request.url
   if (request.method === 'POST') {
     const body = Buffer.concat(await Array.fromAsync(request)).toString()
     const { product_images: [url] } = JSON.parse(body)
-    pictures.set('/media/a.jpg', Buffer.from(await (await fetch(url)).arrayBuffer()))
     product = { id: '${OTHER_ID}', source: url, status: 'queued', url: null, width: null }
     response.end(JSON.stringify(product))
   } else if (path === '/products/${OTHER_ID}') {
     const ready = ++reads > 2
     const url = 'http://localhost:' + port + '/media/a.jpg'
     response.end(JSON.stringify(ready ? { ...product, status: 'ready', url, width: 800 } : product))
-  } else if (pictures.has(path)) {
-    response.setHeader('content-type', 'image/jpeg').end(pictures.get(path))
+  } else if (path === '/media/a.jpg') {
+    response.setHeader('content-type', 'image/jpeg').end(picture)
   } else response.writeHead(404).end()
 })
 server.listen(port, '127.0.0.1', () => console.log('API      http://localhost:' + port + '\\nready in 12 ms'))
@@ -45,11 +46,13 @@ const page = [
   '<!-- session -->',
   '```sh\nnpm start\n```',
   '```text\nAPI      http://localhost:8080\nready in … ms\n```',
+  '```sh\nnpm run demo-pictures\n```',
+  '```text\nserving pictures\n```',
   'Post one:',
-  `\`\`\`sh\ncurl -s localhost:8080/products \\\n  -d '{ "product_images": ["https://pictures.example/cat.jpg"] }'\n\`\`\``,
-  `\`\`\`json\n{ "id": "${ID}", "source": "https://pictures.example/cat.jpg", "status": "queued", "url": null, "width": null }\n\`\`\``,
+  `\`\`\`sh\ncurl -s localhost:8080/products \\\n  -d '{ "product_images": ["http://127.0.0.1/cat.jpg"] }'\n\`\`\``,
+  `\`\`\`json\n{ "id": "${ID}", "source": "http://127.0.0.1/cat.jpg", "status": "queued", "url": null, "width": null }\n\`\`\``,
   `\`\`\`sh\ncurl -s localhost:8080/products/${ID}\n\`\`\``,
-  `\`\`\`json\n{ "id": "${ID}", "source": "https://pictures.example/cat.jpg", "status": "ready",\n  "url": "http://localhost:8080/media/cat.jpg", "width": 640 }\n\`\`\``,
+  `\`\`\`json\n{ "id": "${ID}", "source": "http://127.0.0.1/cat.jpg", "status": "ready",\n  "url": "http://localhost:8080/media/cat.jpg", "width": 640 }\n\`\`\``,
   '```sh\ncurl -sfo cat.jpg http://localhost:8080/media/cat.jpg && test -s cat.jpg\n```',
   '<!-- /session -->',
 ].join('\n\n')
@@ -57,9 +60,12 @@ const page = [
 async function follow({ readme = page, start = 'exec node program.js' } = {}): Promise<string[]> {
   const directory = await mkdtemp(join(tmpdir(), 'vitrine-readme-'))
   try {
-    const manifest = { name: 'stand-in', private: true, type: 'module', scripts: { start } }
+    const scripts = { start, 'demo-pictures': 'echo serving pictures; exec sleep 60' }
+    const manifest = { name: 'stand-in', private: true, type: 'module', scripts }
     await writeFile(join(directory, 'package.json'), JSON.stringify(manifest))
     await writeFile(join(directory, 'program.js'), program)
+    const picture = sharp({ create: { width: 8, height: 6, channels: 3, background: 'red' } })
+    await picture.jpeg().toFile(join(directory, 'picture.jpg'))
     await writeFile(join(directory, 'README.md'), readme)
     const reported: string[] = []
     await followReadme({ directory, report: (line) => reported.push(line) })
@@ -75,6 +81,7 @@ test('a session that is true is followed to its end', async () => {
     reported.map((line) => line.replace(/^README.md:\d+ /, '')),
     [
       'npm start',
+      'npm run demo-pictures',
       'curl -s localhost:8080/products \\',
       `curl -s localhost:8080/products/${ID}`,
       'curl -sfo cat.jpg http://localhost:8080/media/cat.jpg && test -s cat.jpg',
