@@ -46,7 +46,8 @@ export function openAnnouncer({
       do {
         rung = await ring(database, settings)
         if (rung.length > 0) await announce(rung)
-      } while (rung.length === settings.window && !signal.aborted)
+        // Long lines get what short ones left of their share in the next round.
+      } while (rung.length > 0 && !signal.aborted)
     },
   })
   const signal = database.signals.listen('jobs', schedule.wake)
