@@ -48,6 +48,7 @@ export const newProductSchema = Type.Object({
       Type.String({
         minLength: 1,
         maxLength: MAX_URL,
+        format: 'uri',
         description: 'http or https, to a public address.',
       }),
       { maxItems: MAX_PICTURES, examples: [['https://example.com/image1.jpg']] },
