@@ -10,6 +10,8 @@ export const problemCodes = [
   'not_found',
   'method_not_allowed',
   'conflict',
+  'stale_version',
+  'idempotency_key_reused',
   'too_large',
   'unsupported_media_type',
   'unavailable',

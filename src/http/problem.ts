@@ -12,8 +12,10 @@ export const statuses = {
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
+  stale_version: 412,
   too_large: 413,
   unsupported_media_type: 415,
+  idempotency_key_reused: 422,
   internal: 500,
   unavailable: 503,
 } as const satisfies Record<ProblemCode, number>
@@ -26,8 +28,10 @@ export const titles = {
   not_found: 'There is nothing here',
   method_not_allowed: 'The method is not allowed here',
   conflict: 'The resource is in a state that does not allow this',
+  stale_version: 'The resource was changed since it was read',
   too_large: 'The request is too large',
   unsupported_media_type: 'The format of the body is not supported',
+  idempotency_key_reused: 'The idempotency key was used for another request',
   internal: 'Something went wrong on our side',
   unavailable: 'The service cannot answer at the moment',
 } as const satisfies Record<ProblemCode, string>

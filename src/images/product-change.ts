@@ -43,18 +43,26 @@ export async function publishRenditions(
 ): Promise<void> {
   await sql`
     WITH moved AS (SELECT ${imageId}::uuid AS id, ${productId}::uuid AS product_id),
-    list AS (
-      SELECT coalesce(array_agg(${urlPrefix}::text || objects.key ORDER BY images.position), '{}') AS urls
-      FROM images
-      JOIN renditions ON renditions.image_id = images.id AND renditions.preset = 'default'
-      JOIN objects ON objects.id = renditions.object_id
-      WHERE images.product_id = ${productId}),
+    list AS (${selectPublished(productId, urlPrefix)}),
     product AS (
       UPDATE products SET compressed_product_images = list.urls,
         version = version + 1, updated_at = clock_timestamp()
       FROM list WHERE products.id = ${productId}
       RETURNING products.id, products.user_id, products.version)
     ${insertEvent('image.ready', {})}`.execute(tx)
+}
+
+/** The product's published pictures in picture order, as one row `urls`. */
+export function selectPublished(
+  productId: string,
+  urlPrefix: string,
+): RawBuilder<{ urls: string[] }> {
+  return sql`
+    SELECT coalesce(array_agg(${urlPrefix}::text || objects.key ORDER BY images.position), '{}') AS urls
+    FROM images
+    JOIN renditions ON renditions.image_id = images.id AND renditions.preset = 'default'
+    JOIN objects ON objects.id = renditions.object_id
+    WHERE images.product_id = ${productId}`
 }
 
 /** From the CTEs `product (id, user_id, version)` and `moved (id)`. */

@@ -2,7 +2,7 @@
 // decimal, URLs that lead inside. Everything at fault is reported at once.
 
 import { AppError, type FieldError } from '../errors.ts'
-import type { NewProduct } from './product.ts'
+import type { NewProduct, ProductPatch } from './product.ts'
 
 /** numeric(12,2). */
 export const MAX_PRICE = 9_999_999_999.99
@@ -11,8 +11,8 @@ export const MAX_PICTURES = 20
 /** Why a URL may not be fetched, as far as that can be told without the network. */
 export type CheckUrl = (url: string) => { rule: string; detail: string } | undefined
 
-export interface CheckedProduct {
-  userId: string
+/** The fields that a client may set, as they are stored; of a patch, those that it names. */
+export interface CheckedFields {
   name: string
   description: string
   /** Decimal text. */
@@ -20,27 +20,51 @@ export interface CheckedProduct {
   sourceUrls: string[]
 }
 
+export interface CheckedProduct extends CheckedFields {
+  userId: string
+}
+
 /** Throws `invalid_input` with every field at fault. */
 export function checkProduct(input: NewProduct, checkUrl: CheckUrl): CheckedProduct {
-  const sourceUrls = [...(input.product_images ?? [])]
-  const errors = [
-    ...checkUserId(input.user_id),
-    ...checkText('/product_name', input.product_name),
-    ...checkText('/product_description', input.product_description ?? ''),
-    ...checkPrice(input.product_price),
-    ...sourceUrls.flatMap((url, index) => checkSource(`/product_images/${index}`, url, checkUrl)),
-  ]
-  const [first] = errors
-  if (first) {
-    throw new AppError('invalid_input', `${first.pointer.slice(1)} ${first.detail}`, { errors })
-  }
+  refuse([...checkUserId(input.user_id), ...checkFields(input, checkUrl)])
+  const { product_description: description = '', product_images: sourceUrls = [] } = input
   return {
     userId: String(input.user_id),
     name: input.product_name,
-    description: input.product_description ?? '',
+    description,
     price: String(input.product_price),
-    sourceUrls,
+    sourceUrls: [...sourceUrls],
   }
+}
+
+/** Only what the patch names; null is the field's default. Throws `invalid_input` with every field at fault. */
+export function checkPatch(input: ProductPatch, checkUrl: CheckUrl): Partial<CheckedFields> {
+  refuse(checkFields(input, checkUrl))
+  const { product_name, product_description, product_price, product_images } = input
+  return {
+    ...(product_name === undefined ? {} : { name: product_name }),
+    ...(product_description === undefined ? {} : { description: product_description ?? '' }),
+    ...(product_price === undefined ? {} : { price: String(product_price) }),
+    ...(product_images === undefined ? {} : { sourceUrls: [...(product_images ?? [])] }),
+  }
+}
+
+function refuse(errors: readonly FieldError[]): void {
+  const [first] = errors
+  if (!first) return
+  throw new AppError('invalid_input', `${first.pointer.slice(1)} ${first.detail}`, { errors })
+}
+
+function checkFields(input: ProductPatch, checkUrl: CheckUrl): FieldError[] {
+  const { product_name, product_description, product_price, product_images } = input
+  return [
+    ...checkText('/product_name', product_name ?? ''),
+    ...checkText('/product_description', product_description ?? ''),
+    ...checkPrice(product_price ?? 0),
+    ...(product_images ?? []).flatMap((url, index) =>
+      checkSource(`/product_images/${index}`, url, checkUrl),
+    ),
+  ]
 }
 
 function checkUserId(userId: string | number): FieldError[] {

@@ -30,6 +30,26 @@ export interface NewProduct {
   product_images?: readonly string[]
 }
 
+/** Every field a client may change; what is absent becomes its default, but the pictures stay as they are. */
+export type ProductReplacement = Omit<NewProduct, 'user_id'>
+
+/** A JSON merge patch (RFC 7396): null takes a field away, which the name and the price do not allow. */
+export interface ProductPatch {
+  product_name?: string
+  product_description?: string | null
+  product_price?: number
+  product_images?: readonly string[] | null
+}
+
+/** The `edit` numbers that a change may start from; `any` for `If-Match: *`. */
+export type ExpectedEdit = 'any' | readonly number[]
+
+export interface EditOptions {
+  /** Undefined: whatever it is. */
+  expected?: ExpectedEdit
+  context: RequestContext
+}
+
 /** A response that is ready to be sent. */
 export interface Representation {
   id: string
@@ -70,6 +90,14 @@ export interface Products {
   create(input: NewProduct, context: RequestContext): Promise<Representation>
   /** The product as it is now, from the cache where that is certain. Throws `not_found` for any id that names nothing, whatever its form. */
   read(id: string): Promise<Representation>
+  /**
+   * Changes a product. A picture URL that stays keeps its image and results, a new one is queued, a
+   * dropped one goes. Throws `not_found`, `invalid_input`, `stale_version` when it is not in an expected edit.
+   */
+  replace(id: string, input: ProductReplacement, options: EditOptions): Promise<Representation>
+  patch(id: string, input: ProductPatch, options: EditOptions): Promise<Representation>
+  /** Removes a product and its pictures; their files go once nothing else refers to them. */
+  remove(id: string, options: EditOptions): Promise<void>
   list(
     filter: ProductFilter,
     page: { limit: number; after?: ProductPosition },

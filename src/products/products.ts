@@ -6,9 +6,10 @@ import { AppError } from '../errors.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import { isUuid } from '../lib/uuid.ts'
-import type { Products } from './product.ts'
+import type { EditOptions, Products } from './product.ts'
 import { createPresenter, type VersionedRepresentation } from './product-document.ts'
-import { type CheckUrl, checkProduct } from './product-input.ts'
+import { createProductEdits } from './product-edits.ts'
+import { type CheckedFields, type CheckUrl, checkPatch, checkProduct } from './product-input.ts'
 import { insertProduct, selectProduct, selectProducts } from './product-store.ts'
 
 export interface ProductsOptions {
@@ -44,6 +45,13 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     load,
     sizeOf: ({ body }) => body.byteLength,
   })
+  const edits = createProductEdits(options)
+  const change = async (id: string, fields: Partial<CheckedFields>, editing: EditOptions) => {
+    const key = id.toLowerCase()
+    const changed = presenter.represent(await edits.change(key, fields, editing))
+    cached.raise(key, changed.version)
+    return changed
+  }
   return {
     create: async (input, context) => {
       const product = checkProduct(input, checkUrl)
@@ -58,6 +66,15 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
       if (!found) throw new AppError('not_found', 'There is no such product.')
       const { value, ageSeconds } = found
       return ageSeconds === undefined ? value : { ...value, ageSeconds }
+    },
+    replace: async (id, input, editing) => {
+      const { product_description = '', ...rest } = input
+      return change(id, checkPatch({ ...rest, product_description }, checkUrl), editing)
+    },
+    patch: async (id, input, editing) => change(id, checkPatch(input, checkUrl), editing),
+    remove: async (id, editing) => {
+      const key = id.toLowerCase()
+      cached.raise(key, await edits.remove(key, editing))
     },
     list: async (filter, { limit, after }) => {
       // One row more than asked for tells whether there is a next page.

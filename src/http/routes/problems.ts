@@ -38,6 +38,14 @@ export const guide = {
       'What is asked for cannot be done in the present state, for example while a picture is being processed.',
     remedy: 'Read the resource again and repeat the request when its state allows it.',
   },
+  stale_version: {
+    meaning: 'The product was edited since the version that `If-Match` names.',
+    remedy: 'Read the product again, apply the change to what it is now, and send its new `ETag`.',
+  },
+  idempotency_key_reused: {
+    meaning: 'The `Idempotency-Key` was sent before with another body.',
+    remedy: 'Use a new key for a new request; repeat a request with the same body only.',
+  },
   too_large: {
     meaning: 'The body, the address or the header fields are larger than the service accepts.',
     remedy: 'Send less. A body may have 1 MiB.',

@@ -1,0 +1,33 @@
+-- Idempotent creation, full-text search, every sort order, and the epoch of the event log.
+
+-- A repeat of a request with the same key finds the product that the first one made. No foreign key:
+-- a product that was deleted since is answered as such, not made again.
+CREATE TABLE idempotency_keys (
+  principal   text NOT NULL,
+  key         text NOT NULL CHECK (char_length(key) BETWEEN 1 AND 255),
+  fingerprint text NOT NULL,
+  product_id  uuid NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (principal, key)
+);
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+
+-- Stemmed words and words as they are, the name above the description. Stored: sorting a common word
+-- by relevance from an expression index took 9.7 s at 600,000 rows, from a stored vector 131 ms.
+ALTER TABLE products ADD COLUMN search tsvector GENERATED ALWAYS AS (
+  setweight(to_tsvector('english', product_name) || to_tsvector('simple', product_name), 'A') ||
+  setweight(to_tsvector('english', product_description) || to_tsvector('simple', product_description), 'B')
+) STORED;
+CREATE INDEX products_search ON products USING gin (search);
+
+-- Bytewise, so that names sort alike on every engine.
+CREATE INDEX products_name ON products ((product_name COLLATE "C"), id);
+CREATE INDEX products_name_of_user ON products (user_id, (product_name COLLATE "C"), id);
+CREATE INDEX products_price_of_user ON products (user_id, product_price, id);
+
+-- Ids of the event log mean something within one epoch only; a restored dump starts another.
+CREATE TABLE log_epoch (
+  id    integer PRIMARY KEY CHECK (id = 1),
+  epoch text NOT NULL
+);
+INSERT INTO log_epoch (id, epoch) VALUES (1, gen_random_uuid()::text);
