@@ -1,6 +1,6 @@
 // What a cached read costs beside the least that Node's own server could do: the same bytes under the
-// same headers. The client is a process of its own; where it is the slower one, requests per second
-// flatter us, so the processor time of each server per request is measured as well.
+// same headers. The client is a process of its own. Where it is the slower one, requests per second
+// flatter us, so the processor time of each server per request is shown as well.
 
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -18,6 +18,8 @@ import { median, round } from './statistics.ts'
 const ROUNDS = 5
 const SECONDS = 4
 const CONNECTIONS = 50
+/** With one request in flight per connection the client was the slower of the two. */
+const PIPELINING = 4
 const BARE = fileURLToPath(new URL('bare-server.ts', import.meta.url))
 const AUTOCANNON = createRequire(import.meta.url).resolve('autocannon')
 
@@ -34,7 +36,7 @@ type Subject = (typeof subjects)[number]
 
 export const readBench: Bench = {
   name: 'read',
-  about: `GET /products/:id from the cache, ${CONNECTIONS} connections, against node:http with the same bytes`,
+  about: `GET /products/:id from the cache, ${CONNECTIONS} connections with ${PIPELINING} requests each, against node:http with the same bytes`,
   run: async ({ directory, report }) => {
     await using origin = await startPictureOrigin(await smallPicture())
     await using silent = await startService(join(directory, 'silent'), { LOG_LEVEL: 'warn' })
@@ -113,8 +115,10 @@ async function startBare(directory: string, url: string): Promise<BenchedProcess
 
 async function measure(server: { process: BenchedProcess; url: string }): Promise<Measured> {
   const cpuBefore = await cpuMsOf(server.process.pid)
-  const args = ['--json', '--connections', String(CONNECTIONS), '--duration', String(SECONDS)]
-  const { stdout } = await promisify(execFile)(process.execPath, [AUTOCANNON, ...args, server.url])
+  const load = { connections: CONNECTIONS, pipelining: PIPELINING, duration: SECONDS }
+  const args = Object.entries(load).flatMap(([name, value]) => [`--${name}`, String(value)])
+  const command = [AUTOCANNON, '--json', ...args, server.url]
+  const { stdout } = await promisify(execFile)(process.execPath, command)
   const cpuMs = (await cpuMsOf(server.process.pid)) - cpuBefore
   const { requests, duration, non2xx, errors } = JSON.parse(stdout)
   if (non2xx + errors > 0) throw new Error(`${non2xx} other answers, ${errors} errors`)
