@@ -1,11 +1,15 @@
 // The moves that no attempt makes: taking back lost jobs, redriving, removing. On every engine.
 
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
 import { claim } from '../../src/jobs/claim.ts'
+import { lockClaimed } from '../../src/jobs/fail.ts'
+import { handBack } from '../../src/jobs/hand-back.ts'
+import { extendLeases, readClaims } from '../../src/jobs/heartbeat.ts'
 import { purgeDone } from '../../src/jobs/purge.ts'
 import { openPurger } from '../../src/jobs/purger.ts'
 import { openReaper, reap } from '../../src/jobs/reaper.ts'
@@ -27,6 +31,8 @@ import {
 } from './support.ts'
 
 const HOUR_MS = 3_600_000
+/** Leaves the transaction's context, as another process would be. */
+const outside = AsyncLocalStorage.snapshot()
 
 describeOnEachDatabase('the ledger', (engine) => {
   let open: TestDatabase
@@ -56,6 +62,42 @@ describeOnEachDatabase('the ledger', (engine) => {
   }
   const reapOnce = ({ jobs }: Recorder) =>
     reap({ database, jobs, settings, log: silent, random: () => 0.5 })
+
+  test('a claim that is over moves nothing, although the job runs again under another', async () => {
+    const id = await addLost()
+    const { claim: over } = await readJob(database, id)
+    await reapOnce(record())
+    await age(database, id, HOUR_MS)
+    const job = { ...(await claimJob(id)), claim: over ?? '' }
+    const before = await readJob(database, id)
+    let effects = 0
+    const settlement = async () => {
+      effects++
+      return 'done' as const
+    }
+    const { transaction, db } = database
+    assert.equal(await transaction((tx) => settle(tx, job, settlement)), undefined)
+    assert.equal(await transaction((tx) => handBack(tx, job)), undefined)
+    assert.equal(await transaction((tx) => lockClaimed(tx, job)), undefined)
+    assert.deepEqual(await extendLeases(db, [job], 1_000_000), new Set())
+    assert.deepEqual(await readClaims(db, [job]), new Set())
+    assert.deepEqual(await readJob(database, id), before)
+    assert.equal(effects, 0)
+  })
+
+  test('a heartbeat passes over a row that somebody has locked, and a plain read still shows it', {
+    skip: engine.name === 'pglite' && 'one session cannot wait for another',
+  }, async () => {
+    const jobs = await Promise.all((await addJobs(database, 3)).map(claimJob))
+    const [settling, ...others] = jobs
+    assert.ok(settling)
+    await database.transaction(async (tx) => {
+      await settle(tx, settling, async () => 'done')
+      const elsewhere = await outside(() => extendLeases(database.db, jobs, settings.leaseMs))
+      assert.deepEqual(elsewhere, new Set(others.map(({ claim }) => claim)))
+      assert.equal((await outside(() => readClaims(database.db, jobs))).size, 3)
+    })
+  })
 
   describe('the reaper', () => {
     test('takes back a job whose lease ran out, as a failure of its worker', async () => {
