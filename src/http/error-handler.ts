@@ -27,8 +27,8 @@ export function createErrorHandler(log: Logger) {
     keepConnection(reply)
     const { status, code } = sendProblem(reply, error)
     if (status < 500) return
-    if (code === 'internal') log.error({ requestId: request.id, err: thrown }, 'request failed')
-    else log.warn({ requestId: request.id, code, reason: reasonOf(error) }, 'request not possible')
+    if (code === 'internal') log.error({ request_id: request.id, err: thrown }, 'request failed')
+    else log.warn({ request_id: request.id, code, reason: reasonOf(error) }, 'request not possible')
   }
 }
 

@@ -18,11 +18,11 @@ export function logRequest(log: Logger, request: FastifyRequest, reply: FastifyR
     route: url ?? null,
     status: reply.statusCode,
     ms: Math.round(reply.elapsedTime * 10) / 10,
-    requestId: request.id,
+    request_id: request.id,
     bytes: bytesOf(request, reply),
   }
   if (url === undefined) line.path = pathOf(request.url).slice(0, MAX_PATH)
-  if (traceparent) line.traceId = traceIdOf(traceparent)
+  if (traceparent) line.trace_id = traceIdOf(traceparent)
   // The client left before it had its answer.
   if (!reply.raw.writableFinished) line.aborted = true
   log[level](line, 'request')

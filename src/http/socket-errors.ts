@@ -91,7 +91,7 @@ function refuse(socket: Socket, { error, status, allow }: Refusal, log: Logger):
   socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`)
   socket.destroySoon()
   log.info(
-    { route: null, status: problem.status, code: problem.code, requestId: problem.request_id },
+    { route: null, status: problem.status, code: problem.code, request_id: problem.request_id },
     'request refused',
   )
 }

@@ -16,20 +16,42 @@ export interface LoggerOptions {
 /** Gives the logger of an area (`http`, `jobs`, `pipeline` …). */
 export type LoggerOf = (area: string) => Logger
 
+/** Lines are written together, at the latest after so long: one write each cost a seventh of a cached read. */
+const FLUSH_MS = 50
+const FLUSH_BYTES = 4_096
+
+/** Writes to standard output. What is buffered is written when the process exits, unless it is killed. */
 export function createLogger({ level, levels, pretty }: LoggerOptions): LoggerOf {
-  const root = pino({
+  const options: pino.LoggerOptions = {
     level: 'trace',
     base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: createTimestamp(),
     formatters: { level: (label) => ({ level: label }) },
-    ...(pretty
-      ? {
-          transport: {
-            target: 'pino-pretty',
-            options: { ignore: 'area', messageFormat: '{area}: {msg}' },
-          },
-        }
-      : {}),
-  })
+  }
+  const root = pretty
+    ? pino({ ...options, transport: prettyTransport })
+    : pino(
+        options,
+        pino.destination({ minLength: FLUSH_BYTES, periodicFlush: FLUSH_MS, sync: false }),
+      )
   return (area) => root.child({ area }, { level: levels[area] ?? level })
+}
+
+const prettyTransport = {
+  target: 'pino-pretty',
+  options: { ignore: 'area', messageFormat: '{area}: {msg}' },
+}
+
+/** ISO 8601. Many lines share a millisecond, and making the text is a good part of a line's cost. */
+function createTimestamp(): () => string {
+  let at = 0
+  let text = ''
+  return () => {
+    const now = Date.now()
+    if (now !== at) {
+      at = now
+      text = `,"time":"${new Date(now).toISOString()}"`
+    }
+    return text
+  }
 }

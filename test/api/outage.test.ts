@@ -46,7 +46,9 @@ describeWithPostgresServer('without its database the API', () => {
       assert.equal(response.json().code, 'unavailable')
       assert.ok(Number(response.headers['retry-after']) >= 1)
     }
-    const line = api.lines.find(({ requestId, level }) => requestId === 'away' && level === 'warn')
+    const line = api.lines.find(
+      ({ request_id, level }) => request_id === 'away' && level === 'warn',
+    )
     assert.match(String(line?.reason), /ECONNREFUSED|terminat|closed/i)
     await eventually(async () => {
       const ready = await api.app.inject('/readyz')

@@ -212,7 +212,7 @@ describeOnEachDatabase('products over HTTP', (engine) => {
       job?.trace ?? '',
       new RegExp(`^00-${traceId}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`),
     )
-    const line = api.lines.find(({ requestId }) => requestId === 'traced-1')
-    assert.equal(line?.traceId, traceId)
+    const line = api.lines.find(({ request_id }) => request_id === 'traced-1')
+    assert.equal(line?.trace_id, traceId)
   })
 })

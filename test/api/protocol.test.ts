@@ -150,7 +150,7 @@ describe('the request id', () => {
 describe('the log', () => {
   const lineOf = (requestId: string) =>
     eventually(() => {
-      const line = api.lines.find((one) => one.requestId === requestId && one.msg === 'request')
+      const line = api.lines.find((one) => one.request_id === requestId && one.msg === 'request')
       assert.ok(line)
       return line
     })
@@ -173,9 +173,9 @@ describe('the log', () => {
     assert.equal(typeof ms, 'number')
     const created = await lineOf('log-post')
     assert.deepEqual([created.route, created.status], ['/products', 201])
-    assert.match(String(created.traceId), /^[0-9a-f]{32}$/)
+    assert.match(String(created.trace_id), /^[0-9a-f]{32}$/)
     assert.equal((await lineOf('log-404')).status, 404)
-    assert.equal(api.lines.filter(({ requestId }) => requestId === 'log-get').length, 1)
+    assert.equal(api.lines.filter(({ request_id }) => request_id === 'log-get').length, 1)
   })
 
   test('has probes at debug', async () => {
@@ -221,7 +221,7 @@ test('a defect answers with its request id only, and the log has its stack', asy
   })
   const line = own.lines.find(({ level }) => level === 'error')
   assert.ok(line)
-  assert.equal(line.requestId, 'defect')
+  assert.equal(line.request_id, 'defect')
   const { stack } = line.err as { stack: string }
   assert.match(stack, /storage is closed[\s\S]*filesystem\.ts/)
 })

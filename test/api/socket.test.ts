@@ -83,7 +83,7 @@ for (const [name, bytes, status, code] of garbage) {
   test(`${name} is answered ${status} ${code}`, async () => {
     const problem = problemIn(await raw(port, bytes))
     assert.deepEqual([problem.status, problem.code], [status, code])
-    assert.ok(api.lines.some(({ requestId }) => requestId === problem.request_id))
+    assert.ok(api.lines.some(({ request_id }) => request_id === problem.request_id))
   })
 }
 

@@ -98,7 +98,8 @@ describe('an embedded service', () => {
       [attempt!.number, attempt!.stage, attempt!.code, attempt!.http_status, attempt!.outcome],
       [1, 'download', 'origin_not_found', 404, 'failed'],
     )
-    assert.match(service.output(), new RegExp(`"image_id":"${images[1]!.id}".*picture failed`))
+    const line = new RegExp(`"image_id":"${images[1]!.id}".*picture failed`)
+    await eventually(() => assert.match(service.output(), line))
   })
 
   test('a failed picture is retried on demand and ends ready', async () => {
