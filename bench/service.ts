@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, open } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { findFreePort } from '../src/app/free-port.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const START_TIMEOUT_MS = 60_000
@@ -43,7 +43,7 @@ export interface ServerOptions {
 export async function startServer(options: ServerOptions): Promise<BenchedProcess> {
   const { script, args, path, directory, env } = options
   await mkdir(directory, { recursive: true })
-  const port = await freePort()
+  const port = await findFreePort('127.0.0.1')
   await using log = await open(join(directory, 'log'), 'a')
   const startedAt = performance.now()
   const child = spawn(process.execPath, [script, ...args], {
@@ -83,14 +83,4 @@ async function firstOk(url: string, child: ChildProcess): Promise<void> {
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port was given')
-  return address.port
 }

@@ -3,9 +3,9 @@
 // By hand: node scripts/readme-session.ts <folder with a fresh copy>
 
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import sharp from 'sharp'
+import { findFreePort } from '../src/app/free-port.ts'
 import { type Running, type RunOptions, run, start, until } from './processes.ts'
 import { compareOutput, type Learnt, withLearnt } from './session-output.ts'
 import { readSteps, type SessionStep } from './session-steps.ts'
@@ -29,7 +29,7 @@ export interface SessionOptions {
 /** Throws at the first step whose outcome is not what the page shows. */
 export async function followReadme({ directory, signal, report }: SessionOptions): Promise<void> {
   const steps = readSteps(await readFile(join(directory, 'README.md'), 'utf8'))
-  const port = await freePort()
+  const port = await findFreePort('127.0.0.1')
   const learnt: Learnt = new Map([[SHOWN_HOST, `localhost:${port}`]])
   const options = { cwd: directory, env: { PORT: String(port) }, ...(signal ? { signal } : {}) }
   await using stack = new AsyncDisposableStack()
@@ -117,15 +117,6 @@ async function expectCleanEnd(program: Running): Promise<void> {
   })
   const ended = await Promise.race([program.ended.then((code) => `ended with ${code}`), timeout])
   if (ended !== 'ended with 0') throw new Error(`after SIGTERM the program ${ended}`)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port was given')
-  return address.port
 }
 
 if (import.meta.main) {

@@ -4,11 +4,11 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe } from 'node:test'
 import { promisify } from 'node:util'
+import { findFreePort } from '../../src/app/free-port.ts'
 import { skipUnlessRequired } from './required.ts'
 
 export interface PostgresServer extends AsyncDisposable {
@@ -46,7 +46,7 @@ export async function startPostgresServer(): Promise<PostgresServer> {
     '--pwfile',
     password,
   ])
-  const port = await freePort()
+  const port = await findFreePort('127.0.0.1')
   const settings = `-p ${port} -k ${parent} -c listen_addresses=127.0.0.1 -c fsync=off`
   const start = async () => {
     await asServer('pg_ctl', ['-D', data, '-w', '-l', join(parent, 'log'), '-o', settings, 'start'])
@@ -106,13 +106,4 @@ async function giveToServer(path: string): Promise<void> {
   if (!isRoot) return
   const id = async (flag: string) => Number((await run('id', [flag, 'postgres'])).stdout)
   await chown(path, await id('-u'), await id('-g'))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port was given')
-  return address.port
 }

@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findFreePort } from '../../src/app/free-port.ts'
 import type { ProductDocument } from '../../src/products/product.ts'
 import { eventually } from './eventually.ts'
 
@@ -36,7 +36,7 @@ export async function makeDataFolder(): Promise<{ path: string } & AsyncDisposab
 
 /** Starts the service and waits until it is ready (a worker alone: until it says what runs where). */
 export async function startService(environment: Environment): Promise<Service & AsyncDisposable> {
-  const port = await freePort()
+  const port = await findFreePort('127.0.0.1')
   const child = spawn(process.execPath, [main, 'serve'], {
     env: { PATH: process.env.PATH, PORT: String(port), HOST: '127.0.0.1', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -76,16 +76,6 @@ export async function startService(environment: Environment): Promise<Service & 
     kill: async () => void (await end('SIGKILL')),
     [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 export async function postProduct(
