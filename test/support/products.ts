@@ -1,8 +1,8 @@
 // Products for tests that start below the HTTP layer.
 
+import type { RequestContext } from '../../src/images/image.ts'
 import { defineImageJob } from '../../src/images/image-job.ts'
 import { createMediaUrls } from '../../src/images/media-urls.ts'
-import type { RequestContext } from '../../src/images/image.ts'
 import type { NewProduct } from '../../src/products/product.ts'
 
 export const imageJob = defineImageJob({ maxAttempts: 8, timeoutMs: 120_000 })
