@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import { resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from '../observability/logger.ts'
 import { judgeHeader, type PictureLimits } from './inspect.ts'
@@ -53,14 +53,14 @@ export async function openRenderer(options: RendererOptions): Promise<Renderer> 
     inspect: async (path, signal) => {
       const format = await formatOfFile(path)
       const ask = (child: RenderChild) =>
-        child.request({ op: 'inspect', path }, readHeader, { timeoutMs, signal })
+        child.request({ op: 'inspect', path: resolve(path) }, readHeader, { timeoutMs, signal })
       return judgeHeader(format, valueIn(await pool.use(ask, signal)), limits)
     },
     render: async (path, presets, signal) => {
       const { maxPixels } = limits
       const ask = (child: RenderChild) =>
         child.request(
-          { op: 'render', path, presets, maxPixels },
+          { op: 'render', path: resolve(path), presets, maxPixels },
           (frame) => readRendered(frame, presets),
           { timeoutMs, signal },
         )
@@ -120,7 +120,7 @@ async function startProvenChild(
   spoolDirectory: string,
   signal: AbortSignal,
 ): Promise<RenderChild> {
-  const path = join(spoolDirectory, `probe-${randomUUID()}`)
+  const path = resolve(spoolDirectory, `probe-${randomUUID()}`)
   const child = await startRenderChild(command, { timeoutMs: bootTimeoutMs, signal })
   try {
     await writeFile(path, probePicture, { mode: 0o640 })
@@ -140,9 +140,13 @@ async function startProvenChild(
 async function prepareSpool(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   if (process.getuid?.() !== 0) return
-  await chown(directory, 0, unprivilegedId)
-  // Set-group-id: files made in it belong to its group.
-  await chmod(directory, 0o2750)
+  try {
+    await chown(directory, 0, unprivilegedId)
+    // Set-group-id: files made in it belong to its group.
+    await chmod(directory, 0o2750)
+  } catch {
+    // The root of some containers may not. The sandbox will find that only our own user can read there.
+  }
 }
 
 function logSandbox(log: Logger, { holds, missing, reason }: Sandbox): void {

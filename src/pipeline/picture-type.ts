@@ -75,6 +75,7 @@ function refusedFormat(bytes: Uint8Array): string | undefined {
 /** The major and compatible brands of an ISO media file (ISO 14496-12, `ftyp`). */
 function brandsOf(text: string): string[] {
   if (!text.startsWith('ftyp', 4)) return []
+  // The box's length; its upper two bytes are zero in any real file.
   const end = Math.min(text.length, text.charCodeAt(2) * 256 + text.charCodeAt(3))
   const brands = [text.slice(8, 12)]
   for (let at = 16; at + 4 <= end; at += 4) brands.push(text.slice(at, at + 4))

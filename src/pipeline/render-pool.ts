@@ -148,7 +148,7 @@ export class RenderPool implements AsyncDisposable {
     this.#children.delete(child)
     const at = this.#idle.indexOf(child)
     if (at >= 0) this.#idle.splice(at, 1)
-    if (end.killedFor !== 'disposal') {
+    if (end.killedFor !== 'disposal' && end.killedFor !== 'abort') {
       this.#options.log.warn({ pid: child.pid }, `a picture child ended: ${describeEnd(end)}`)
     }
     this.#pump()

@@ -29,7 +29,7 @@ export interface Rendered {
 }
 
 /**
- * A pool of children. Its methods take files of the spool folder, by absolute path, and throw AppErrors:
+ * A pool of children. Its methods take files of the spool folder, and throw AppErrors:
  * with image codes for what is wrong with the picture, or what it did to a child; `unavailable` (try
  * later, the picture is not to blame) while no child can be started. An abort rejects with the
  * signal's reason.

@@ -7,7 +7,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/pro
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -144,6 +144,17 @@ describe('the spool', () => {
       const { mode, gid } = await stat(spoolDirectory)
       assert.equal(mode & 0o7777, isRoot ? 0o2750 : 0o700)
       if (isRoot) assert.equal(gid, unprivilegedId)
+      await children.process(await cornersPicture().png().toBuffer())
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  test('may be named from where the process stands', async () => {
+    const folder = await makeFolder()
+    try {
+      const spoolDirectory = relative(process.cwd(), join(folder, 'spool'))
+      await using children = await openTestRenderer({ spoolDirectory })
       await children.process(await cornersPicture().png().toBuffer())
     } finally {
       await rm(folder, { recursive: true })

@@ -38,22 +38,24 @@ export const testLimits: RendererOptions['limits'] = {
 /** A signal that never aborts. */
 export const unaborted = new AbortController().signal
 
+/** Opens a renderer; its spool goes with it, unless the caller brought one. */
 export async function openTestRenderer(
   options: Partial<RendererOptions> = {},
 ): Promise<TestRenderer> {
-  const folder = await makeFolder()
+  const folder = options.spoolDirectory === undefined ? await makeFolder() : undefined
+  const spoolDirectory = options.spoolDirectory ?? join(folder ?? '', 'spool')
   const logs: LogLine[] = []
   const renderer = await openRenderer({
     processes: 1,
     limits: testLimits,
     childMemoryBytes: 768 * 1024 * 1024,
     timeoutMs: 20_000,
-    spoolDirectory: join(folder, 'spool'),
     log: pino({ level: 'debug' }, { write: (line: string) => void logs.push(JSON.parse(line)) }),
     ...options,
+    spoolDirectory,
   })
   const place = async (bytes: Uint8Array) => {
-    const path = join(options.spoolDirectory ?? join(folder, 'spool'), randomUUID())
+    const path = join(spoolDirectory, randomUUID())
     await writeFile(path, bytes)
     return path
   }
@@ -69,7 +71,7 @@ export async function openTestRenderer(
     logs,
     [Symbol.asyncDispose]: async () => {
       await renderer[Symbol.asyncDispose]()
-      await rm(folder, { recursive: true, force: true })
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true })
     },
   }
 }
