@@ -17,6 +17,7 @@ import { createHostGate } from '../pipeline/host-gate.ts'
 import { openRenderer } from '../pipeline/open-renderer.ts'
 import { presets } from '../pipeline/presets.ts'
 import { createProcessImage } from '../pipeline/process-image.ts'
+import { emptySpool } from '../pipeline/spool.ts'
 import { createStages } from '../pipeline/stages.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -39,6 +40,8 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
     openOutbound({ ...config.outbound, policy, version: packageJson.version }),
   )
   const spoolDirectory = join(config.dataDir, 'spool')
+  // Twice the time that an attempt may take: whoever shares the folder is done with what is older.
+  await emptySpool(spoolDirectory, 2 * config.jobs.timeoutMs)
   const renderer = starting.use(
     await openRenderer({
       processes: config.worker.renderProcesses,

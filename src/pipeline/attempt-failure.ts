@@ -19,9 +19,16 @@ export function toImageError(error: unknown, stage: AttemptStage): ImageAppError
     )
   }
   if (error instanceof AppError && error.code === 'unavailable') {
-    return imageError('storage_failed', 'The database could not be reached.', error)
+    return imageError('storage_failed', unavailableIn(stage), error)
   }
   return imageError('worker_lost', 'The attempt ended unexpectedly; the log has the reason.', error)
+}
+
+/** What an attempt needs of its surroundings, by stage: pictures are decoded in these two. */
+function unavailableIn(stage: AttemptStage): string {
+  return stage === 'inspect' || stage === 'render'
+    ? 'No process could be started to decode the picture in.'
+    : 'The database could not be reached.'
 }
 
 const timeoutCodes = {

@@ -1,7 +1,11 @@
 // What an edit of a product's picture list means for its images. A URL that stays keeps its image and
 // its results; the same URL twice is two pictures.
 
-import type { StoredImageRef } from './product-edit-store.ts'
+/** An image of the list as it was. */
+export interface StoredImageRef {
+  id: string
+  sourceUrl: string
+}
 
 export interface PictureChanges {
   /** In the order of the new list. */

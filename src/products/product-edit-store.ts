@@ -7,7 +7,7 @@ import type { Tx } from '../database/database.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import { selectPublished } from '../images/product-change.ts'
-import type { PictureChanges } from './picture-list.ts'
+import type { PictureChanges, StoredImageRef } from './picture-list.ts'
 
 export interface LockedProduct {
   userId: string
@@ -24,11 +24,6 @@ export async function lockForEdit(tx: Tx, id: string): Promise<LockedProduct | u
       product_price AS price, edit
     FROM products WHERE id = ${id} FOR UPDATE`.execute(tx)
   return rows[0]
-}
-
-export interface StoredImageRef {
-  id: string
-  sourceUrl: string
 }
 
 /** In picture order. */
