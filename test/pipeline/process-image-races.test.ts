@@ -69,10 +69,7 @@ describeOnPostgres('two moves of one picture at once', () => {
     database = open.database
     work = createPictureWork(open)
   })
-  after(async () => {
-    await assertConsistent(database)
-    await open[Symbol.asyncDispose]()
-  })
+  after(() => open[Symbol.asyncDispose]())
 
   const post = async () => (await work.post(freshUrls(1))).images[0]!.id
   const running = async () => (await work.claim(await post()))!
@@ -201,6 +198,34 @@ describeOnPostgres('two moves of one picture at once', () => {
       )
       assert.equal(rows.length, 0)
     })
+  })
+
+  test('a retry and the deletion of its picture: queued and then dropped, or not found', async () => {
+    const settled = async () => {
+      const job = await running()
+      await (await work.run(job))()
+      return job
+    }
+    await race(settled, async (job) => {
+      const { imageId } = job.payload
+      const [retried] = await together(
+        () => retry(imageId).catch((error) => error.code),
+        () => removePicture(database, job),
+      )
+      assert.ok(retried === 'retried' || retried === 'not_found', retried)
+      assert.equal(await work.claim(imageId), undefined)
+      const { state, result } = await readJobOf(database.db, imageId)
+      // Not found may also mean that it went after it was queued and before that was answered.
+      const results = retried === 'retried' ? ['dropped'] : ['done', 'dropped']
+      assert.ok(
+        state === 'done' && results.includes(result ?? ''),
+        `${retried}: ${state} ${result}`,
+      )
+    })
+  })
+
+  test('and after all of them ledger, pictures, lists and log tell the same story', async () => {
+    await assertConsistent(database)
   })
 })
 

@@ -150,13 +150,17 @@ export interface RowStages extends Stages {
   ran: string[]
 }
 
-/**
- * Stages that reserve an object and put no file. The source's hash follows from the URL without its
- * fragment: `…/a.jpg#1` and `…/a.jpg#2` are the same source. `hold` may wait, or throw.
- */
+export interface RowStagesOptions {
+  /** May wait, or throw what a stage throws. */
+  hold?(url: string, signal: AbortSignal): Promise<void> | void
+  /** What the origin serves under this URL: equal contents are one source. Default: the URL without its fragment. */
+  contentOf?(url: string): string
+}
+
+/** Stages that reserve an object and put no file. */
 export function rowStages(
   { db }: Database,
-  hold: (url: string, signal: AbortSignal) => Promise<void> | void = () => {},
+  { hold = () => {}, contentOf = (url) => url.replace(/#.*/, '') }: RowStagesOptions = {},
 ): RowStages {
   const ran: string[] = []
   return {
@@ -166,7 +170,7 @@ export function rowStages(
       ran.push(url)
       await hold(url, signal)
       progress.enter('store')
-      return { image: facts, objects: await reserve(db, rendered(url), presets) }
+      return { image: facts, objects: await reserve(db, rendered(contentOf(url)), presets) }
     },
   }
 }
@@ -190,9 +194,9 @@ const facts: StagesResult['image'] = {
   thumbhash: 'aGFzaA==',
 }
 
-/** What a renderer would have made of this URL's picture. */
-export function rendered(url: string): Parameters<typeof reserve>[1] {
-  const sourceSha256 = createHash('sha256').update(url.replace(/#.*/, '')).digest('hex')
+/** What a renderer would have made of a picture with this content. */
+export function rendered(content: string): Parameters<typeof reserve>[1] {
+  const sourceSha256 = createHash('sha256').update(content).digest('hex')
   const files = presets.map(({ name, format }) => ({
     preset: name,
     body: Buffer.from('file'),

@@ -1,0 +1,172 @@
+// A picture is run again on demand: what becomes of its job, its attempts and the result it had.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { sql } from 'kysely'
+import type { Database } from '../../src/database/database.ts'
+import { AppError } from '../../src/errors.ts'
+import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
+import {
+  createPictureWork,
+  freshUrls,
+  type PictureWork,
+  readAttempts,
+  readJobOf,
+  rowStages,
+  snapshot,
+} from '../support/picture-work.ts'
+import { context, imageJob } from '../support/products.ts'
+
+const final = new AppError('not_an_image', 'The file is no picture.')
+const patient = new AppError('origin_rate_limited', 'The origin answered 429.', {
+  retryAfterMs: 600_000,
+})
+
+describeOnEachDatabase('the retry of a picture', (engine) => {
+  let open: TestDatabase
+  let database: Database
+  /** What the origin serves at the moment. */
+  let edition: string
+  let work: PictureWork
+  before(async () => {
+    open = await engine.create()
+    database = open.database
+    const stages = rowStages(database, { contentOf: (url) => `${url} ${edition}` })
+    work = createPictureWork({ database, stages })
+  })
+  after(() => open[Symbol.asyncDispose]())
+
+  const post = async (count = 1) => {
+    edition = 'first'
+    const { id, images } = await work.post(freshUrls(count))
+    return { id, imageId: images[0]!.id, imageIds: images.map((image) => image.id) }
+  }
+  const retry = (imageId: string) => work.images.retry(imageId, context)
+  const failBy = async (imageId: string, error: AppError) => {
+    const job = await work.claim(imageId)
+    return await work.fail(job!, error)
+  }
+
+  test('is refused while it is being processed, and changes nothing', async () => {
+    const { id, imageId } = await post()
+    const job = await work.claim(imageId)
+    const before = await snapshot(database.db, id)
+    await assert.rejects(retry(imageId), { code: 'conflict' })
+    assert.deepEqual(await snapshot(database.db, id), before)
+    assert.equal(await (await work.run(job!))(), 'done')
+  })
+
+  test('ends the wait for its next attempt, without taking any of its attempts back', async () => {
+    const { imageId } = await post()
+    assert.equal(await failBy(imageId, patient), 'retry_scheduled')
+    assert.equal(await work.claim(imageId), undefined, 'it waits')
+    const { status, attempts, next_attempt_at } = await retry(imageId)
+    assert.deepEqual([status, attempts, next_attempt_at], ['queued', 1, null])
+    assert.equal(await work.process(imageId), 'done')
+    assert.equal((await work.images.read(imageId)).attempts, 2)
+  })
+
+  test('gives a failed picture fresh attempts, which are numbered on', async () => {
+    const { id, imageId } = await post()
+    await failBy(imageId, new AppError('origin_error', 'The origin answered 500.'))
+    assert.equal(await failBy(imageId, final), 'dead')
+    const queued = await retry(imageId)
+    assert.deepEqual([queued.status, queued.attempts, queued.error], ['queued', 0, null])
+    assert.equal((await work.read(id)).processing_status, 'processing')
+    assert.equal(await work.process(imageId), 'done')
+    const image = await work.images.read(imageId)
+    assert.deepEqual([image.status, image.attempts], ['ready', 1])
+    assert.deepEqual(
+      (await readAttempts(database.db, imageId)).map(({ number, code }) => [number, code]),
+      [
+        [1, 'origin_error'],
+        [2, 'not_an_image'],
+        [3, null],
+      ],
+    )
+  })
+
+  test('fetches a ready picture again, and its old result stays until the new one is there', async () => {
+    const { id, imageId, imageIds } = await post(2)
+    for (const each of imageIds) await work.process(each)
+    const { compressed_product_images: old } = await work.read(id)
+    edition = 'second'
+    const queued = await retry(imageId)
+    assert.equal(queued.status, 'queued')
+    assert.equal(queued.renditions[0]!.url, old[0])
+    const job = await work.claim(imageId)
+    const processing = await work.read(id)
+    assert.equal(processing.images[0]!.status, 'processing')
+    assert.deepEqual(processing.compressed_product_images, old)
+
+    assert.equal(await (await work.run(job!))(), 'done')
+    const { compressed_product_images: urls, images } = await work.read(id)
+    assert.notEqual(urls[0], old[0])
+    assert.deepEqual(urls, [images[0]!.renditions[0]!.url, old[1]])
+    assert.equal(images[0]!.renditions.length, 1)
+  })
+
+  test('that fails leaves a ready picture its old result', async () => {
+    const { id, imageId } = await post()
+    await work.process(imageId)
+    const { compressed_product_images: old } = await work.read(id)
+    await retry(imageId)
+    assert.equal(await failBy(imageId, final), 'dead')
+    const product = await work.read(id)
+    assert.deepEqual(
+      [product.processing_status, product.images[0]!.error?.code],
+      ['failed', 'not_an_image'],
+    )
+    assert.deepEqual(product.compressed_product_images, old)
+  })
+
+  test('of a picture that is still queued changes no more than its version', async () => {
+    const { imageId } = await post()
+    const { status, attempts } = await retry(imageId)
+    assert.deepEqual([status, attempts], ['queued', 0])
+    assert.equal(await work.process(imageId), 'done')
+    assert.equal((await readAttempts(database.db, imageId)).length, 1)
+  })
+
+  test('makes a new job where the old one was removed from the ledger', async () => {
+    const { imageId } = await post()
+    await work.process(imageId)
+    await sql`DELETE FROM jobs WHERE key = ${imageId}`.execute(database.db)
+    await retry(imageId)
+    const { state, attempts } = await readJobOf(database.db, imageId)
+    assert.deepEqual([state, attempts], ['pending', 0])
+    assert.equal(await work.process(imageId), 'done')
+    assert.equal((await readAttempts(database.db, imageId)).length, 2)
+  })
+
+  test('of a picture that is gone is not found, and its job is left alone', async () => {
+    const { imageId } = await post()
+    await work.process(imageId)
+    await sql`DELETE FROM images WHERE id = ${imageId}`.execute(database.db)
+    for (const id of [imageId, '0199f3c2-0000-7000-8000-000000000000', 'x', '']) {
+      await assert.rejects(retry(id), { code: 'not_found' })
+    }
+    assert.equal((await readJobOf(database.db, imageId)).state, 'done')
+  })
+
+  test('is carried to the attempt: its trace and its lane', async () => {
+    const { imageId } = await post()
+    await work.process(imageId)
+    const traceparent = '00-11111111111111111111111111111111-2222222222222222-01'
+    await work.images.retry(imageId, { requestId: 'again', traceparent })
+    const { rows } = await sql`
+      SELECT lane, trace, payload ->> 'requestId' AS "requestId", max_attempts AS "maxAttempts"
+      FROM jobs WHERE key = ${imageId}`.execute(database.db)
+    assert.deepEqual(rows, [
+      {
+        lane: 'seller',
+        trace: traceparent,
+        requestId: 'again',
+        maxAttempts: imageJob.maxAttempts,
+      },
+    ])
+    await work.process(imageId)
+    const [last] = (await work.images.attempts(imageId)).slice(-1)
+    assert.equal(last!.trace_id, '11111111111111111111111111111111')
+  })
+})
