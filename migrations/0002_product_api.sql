@@ -25,9 +25,14 @@ CREATE INDEX products_name ON products ((product_name COLLATE "C"), id);
 CREATE INDEX products_name_of_user ON products (user_id, (product_name COLLATE "C"), id);
 CREATE INDEX products_price_of_user ON products (user_id, product_price, id);
 
--- Ids of the event log mean something within one epoch only; a restored dump starts another.
-CREATE TABLE log_epoch (
-  id    integer PRIMARY KEY CHECK (id = 1),
-  epoch text NOT NULL
+-- The event log as a whole. Its ids mean something within one epoch only: a log that was restored or
+-- copied starts another, which shows in its origin.
+CREATE TABLE event_log (
+  id             integer PRIMARY KEY CHECK (id = 1),
+  epoch          text NOT NULL CHECK (epoch ~ '^[0-9a-f]{8}$'),
+  -- The server, database and table that the epoch was given to.
+  origin         text NOT NULL,
+  -- Events up to this one were removed for their age.
+  purged_through bigint NOT NULL DEFAULT 0
 );
-INSERT INTO log_epoch (id, epoch) VALUES (1, gen_random_uuid()::text);
+INSERT INTO event_log (id, epoch, origin) VALUES (1, left(gen_random_uuid()::text, 8), '');

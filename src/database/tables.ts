@@ -15,4 +15,5 @@ export interface Tables {
   jobs: unknown
   announcer: unknown
   events: unknown
+  event_log: unknown
 }
