@@ -12,26 +12,45 @@ import { jsonErrorOffset } from '../lib/json-error.ts'
  */
 export const BODY_LIMIT = 1024 * 1024
 
+/** What a PATCH may be, by RFC 7396 and by habit: both are read as a merge patch. */
+export const patchTypes = ['application/merge-patch+json', 'application/json'] as const
+
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 export function acceptJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
-    'application/json',
+    [...patchTypes],
     { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
     async (request: FastifyRequest, body: Buffer) => {
       if (!takesBody(request)) return undefined
+      checkType(request)
       checkEncoding(request)
       return parseJson(body)
     },
   )
   app.addContentTypeParser('*', async (request: FastifyRequest) => {
-    if (takesBody(request)) throw unsupported('The body must be application/json.')
+    if (takesBody(request)) throw otherTypeThan(typesOf(request))
   })
 }
 
 function takesBody(request: FastifyRequest): boolean {
   return request.routeOptions.schema?.body !== undefined
+}
+
+/** A merge patch says what a PATCH does anyway; as a whole resource it would be misread. */
+function typesOf({ method }: FastifyRequest): readonly string[] {
+  return method === 'PATCH' ? patchTypes : ['application/json']
+}
+
+function checkType(request: FastifyRequest): void {
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';')
+  const types = typesOf(request)
+  if (!types.includes(type.trim().toLowerCase())) throw otherTypeThan(types)
+}
+
+function otherTypeThan(types: readonly string[]): AppError {
+  return unsupported(`The body must be ${types.join(' or ')}.`)
 }
 
 /** JSON between systems is UTF-8 (RFC 8259 §8.1); what says otherwise would be misread. */

@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
+import { patchTypes } from './json-body.ts'
 import { pathOf } from './request-log.ts'
 
 export interface MethodTable {
@@ -52,6 +53,7 @@ export function answerUnrouted(
   const methods = path === '*' ? order : table.allowed(path)
   if (!methods) return notFound()
   reply.header('allow', methods.join(', '))
+  if (methods.includes('PATCH')) reply.header('accept-patch', patchTypes.join(', '))
   if (method !== 'OPTIONS') return notAllowed(method, methods)
   reply.code(204).send()
   return undefined

@@ -27,6 +27,7 @@ import { registerHealthRoutes } from './routes/health.ts'
 import { registerImageRoutes } from './routes/images.ts'
 import { registerMediaRoutes } from './routes/media.ts'
 import { registerProblemRoutes } from './routes/problems.ts'
+import { registerProductEditRoutes } from './routes/product-edits.ts'
 import { registerProductRoutes } from './routes/products.ts'
 import { createClientErrorHandler, createConnectHandler } from './socket-errors.ts'
 import { createValidatorCompiler } from './validation.ts'
@@ -87,6 +88,7 @@ export function createServer(options: ServerOptions): App {
 function registerRoutes(app: App, options: ServerOptions): void {
   const { products, images, storage, health, log } = options
   registerProductRoutes(app, { products, images })
+  registerProductEditRoutes(app, products)
   registerImageRoutes(app, images)
   registerMediaRoutes(app, { storage, log })
   registerHealthRoutes(app, health)

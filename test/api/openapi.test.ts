@@ -72,6 +72,7 @@ test('it is OpenAPI 3.1 and names every route, by both bases', async () => {
       .flatMap(([path, operations]) => Object.keys(operations).map((method) => `${method} ${path}`))
       .sort(),
     [
+      'delete /products/{id}',
       'get /health',
       'get /health/{dependency}',
       'get /images/{id}',
@@ -83,8 +84,11 @@ test('it is OpenAPI 3.1 and names every route, by both bases', async () => {
       'get /products/{id}',
       'get /products/{id}/images',
       'get /readyz',
+      'patch /products/{id}',
       'post /images/{id}/retry',
       'post /products',
+      'put /products',
+      'put /products/{id}',
     ],
   )
   assert.equal((await api.app.inject('/api/v1/openapi.json')).body, JSON.stringify(document))

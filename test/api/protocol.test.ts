@@ -20,9 +20,9 @@ const send = (method: string, url: string, headers: Record<string, string> = {})
 
 describe('a method that is not for this address', () => {
   const addresses: [url: string, allow: string][] = [
-    ['/products', 'GET, HEAD, POST, OPTIONS'],
-    ['/api/v1/products', 'GET, HEAD, POST, OPTIONS'],
-    ['/products/1', 'GET, HEAD, OPTIONS'],
+    ['/products', 'GET, HEAD, POST, PUT, OPTIONS'],
+    ['/api/v1/products', 'GET, HEAD, POST, PUT, OPTIONS'],
+    ['/products/1', 'GET, HEAD, PUT, PATCH, DELETE, OPTIONS'],
     ['/products/1/images', 'GET, HEAD, OPTIONS'],
     ['/images/1', 'GET, HEAD, OPTIONS'],
     ['/images/1/attempts', 'GET, HEAD, OPTIONS'],
@@ -53,7 +53,7 @@ describe('a method that is not for this address', () => {
     const headers = { 'content-type': 'application/json' }
     const response = await api.app.inject({
       method: 'PUT',
-      url: '/products',
+      url: '/products/1/images',
       headers,
       payload: '{',
     })

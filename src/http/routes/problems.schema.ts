@@ -48,13 +48,20 @@ export const problemKindSchema = Type.Object({
 export function answers(own: Record<number, object>, ...codes: ProblemCode[]): unknown {
   const bodies = Object.entries(own).map(([status, body]) => [
     status,
-    'content' in body ? body : documented(Number(status), 'application/json', body),
+    'content' in body || isNothing(body)
+      ? body
+      : documented(Number(status), 'application/json', body),
   ])
   const problems = codes.map((code) => [
     statuses[code],
     documented(statuses[code], PROBLEM_TYPE, reference('Problem')),
   ])
   return Object.fromEntries([...bodies, ...problems])
+}
+
+/** `Type.Null()`: an answer without a body. */
+function isNothing(body: object): boolean {
+  return 'type' in body && body.type === 'null'
 }
 
 function documented(status: number, mediaType: string, schema: object): object {

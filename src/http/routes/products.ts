@@ -3,10 +3,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { Images } from '../../images/image.ts'
-import type { ProductFilter, Products, Representation } from '../../products/product.ts'
+import type { ProductFilter, Products } from '../../products/product.ts'
 import { type App, BASE, contextOf } from '../app.ts'
 import { noneMatchFails } from '../conditional.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
+import { sendRepresentation } from '../representation.ts'
 import { invalid } from '../validation.ts'
 import { imageList } from './images.schema.ts'
 import { answers } from './problems.schema.ts'
@@ -105,14 +106,6 @@ export function registerProductRoutes(app: App, { products, images }: ProductRou
       return { data: await images.ofProduct(request.params.id) }
     },
   )
-}
-
-/** Clients may keep it, and must ask whether it still holds: pictures change it at any moment. */
-function sendRepresentation({ body, etag }: Representation, reply: FastifyReply): FastifyReply {
-  reply.header('content-type', 'application/json; charset=utf-8')
-  reply.header('cache-control', 'no-cache')
-  reply.header('etag', etag)
-  return reply.send(body)
 }
 
 async function listProducts(
