@@ -10,11 +10,11 @@ import type { AttemptStage, Images } from '../../src/images/image.ts'
 import type { ImageJobPayload } from '../../src/images/image-job.ts'
 import { createImages } from '../../src/images/images.ts'
 import { type BoundJobs, bindJob, bindJobs } from '../../src/jobs/bind.ts'
+import { claim } from '../../src/jobs/claim.ts'
 import { fail as failClaimed, lockClaimed } from '../../src/jobs/fail.ts'
 import type { ClaimedJob, CommittedMove, JobHandler } from '../../src/jobs/job.ts'
 import { reap } from '../../src/jobs/reaper.ts'
 import { settle } from '../../src/jobs/settle.ts'
-import { createStarter } from '../../src/jobs/start.ts'
 import { createHostGate } from '../../src/pipeline/host-gate.ts'
 import { reserve } from '../../src/pipeline/objects.ts'
 import { presets } from '../../src/pipeline/presets.ts'
@@ -92,13 +92,16 @@ export function createPictureWork({
   }
   const jobs = bindJobs(bindJob(imageJob, listening))
   const bounds = { maxAgeMs: 24 * 3_600_000, random: () => 0 }
-  const starters = new Map<string, ReturnType<typeof createStarter>>()
-  const starterOf = (worker: string) => {
-    const options = { database, jobs, worker, leaseMs: 20_000, bounds, log: silent }
-    const starter = starters.get(worker) ?? createStarter(options)
-    starters.set(worker, starter)
-    return starter
-  }
+  const claimJob = (imageId: string, worker: string) =>
+    database.transaction(async (tx) => {
+      const { id: jobId } = await readJobOf(tx, imageId)
+      const job = await claim(tx, { jobId, worker, leaseMs: 20_000 })
+      if (!job) return undefined
+      const claimed = job as ClaimedJob<ImageJobPayload>
+      if (await handler.onClaimed(tx, claimed)) return claimed
+      await settle(tx, job, async () => 'dropped')
+      return undefined
+    })
   const read = ({ body }: Representation): ProductDocument => JSON.parse(body.toString())
 
   const work: PictureWork = {
@@ -111,10 +114,7 @@ export function createPictureWork({
     post: async (urls, userId = 'seller') =>
       read(await products.create(newProduct({ user_id: userId, product_images: urls }), context)),
     read: async (productId) => read(await products.read(productId)),
-    claim: async (imageId, worker = 'worker') => {
-      const started = await starterOf(worker)((await readJobOf(database.db, imageId)).id)
-      return started?.job as ClaimedJob<ImageJobPayload> | undefined
-    },
+    claim: (imageId, worker = 'worker') => claimJob(imageId, worker),
     run: async (job) => {
       const settlement = await handler.run(job, { signal: unaborted })
       return () => database.transaction((tx) => settle(tx, job, settlement))
