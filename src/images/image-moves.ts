@@ -32,7 +32,7 @@ export async function startAttempt(tx: Tx, attempt: StartedAttempt): Promise<boo
       UPDATE images SET status = 'processing', attempts = ${attempt.attempts},
         max_attempts = ${attempt.maxAttempts}, next_attempt_at = NULL, updated_at = clock_timestamp()
       WHERE id = ${attempt.imageId} AND product_id = ${attempt.productId}
-      RETURNING id, product_id),
+      RETURNING id, product_id, status),
     opened AS (
       INSERT INTO image_attempts (image_id, number, claim, worker, trace_id)
       SELECT id, 1 + coalesce((SELECT max(number) FROM image_attempts WHERE image_id = id), 0),
@@ -110,7 +110,7 @@ export async function scheduleRetry(
         next_attempt_at = ${dueAt}, error = ${JSON.stringify(failed.error)}::jsonb,
         updated_at = clock_timestamp()
       WHERE id = ${failed.imageId} AND product_id = ${failed.productId}
-      RETURNING id, product_id),
+      RETURNING id, product_id, status),
     closed AS (${closeAttempt(failed.claim, 'retry_scheduled', failed.report, failed.error)}),
     ${publishMove('image.retry_scheduled', { code: failed.error.code, next_attempt_at: dueAt })}`.execute(
     tx,
@@ -124,7 +124,7 @@ export async function fail(tx: Tx, failed: FailedAttempt): Promise<void> {
       UPDATE images SET status = 'failed', attempts = ${failed.attempts}, next_attempt_at = NULL,
         error = ${JSON.stringify(failed.error)}::jsonb, updated_at = clock_timestamp()
       WHERE id = ${failed.imageId} AND product_id = ${failed.productId}
-      RETURNING id, product_id),
+      RETURNING id, product_id, status),
     closed AS (${closeAttempt(failed.claim, 'failed', failed.report, failed.error)}),
     ${publishMove('image.failed', { code: failed.error.code })}`.execute(tx)
 }
@@ -139,7 +139,7 @@ export async function failUnread(tx: Tx, imageId: string, error: ImageError): Pr
       UPDATE images SET status = 'failed', next_attempt_at = NULL,
         error = ${JSON.stringify(error)}::jsonb, updated_at = clock_timestamp()
       WHERE id = ${imageId}::uuid
-      RETURNING id, product_id),
+      RETURNING id, product_id, status),
     ${publishMove('image.failed', { code: error.code })}`.execute(tx)
 }
 
@@ -152,7 +152,7 @@ export async function handBack(
     WITH moved AS (
       UPDATE images SET status = 'queued', attempts = ${attempts}, updated_at = clock_timestamp()
       WHERE id = ${imageId} AND product_id = ${productId} AND status = 'processing'
-      RETURNING id, product_id),
+      RETURNING id, product_id, status),
     closed AS (${closeAttempt(claim, 'handed_back', report, null)}),
     ${publishMove('image.queued')}`.execute(tx)
 }
@@ -168,7 +168,7 @@ export async function requeue(
         attempts = CASE WHEN ${fresh}::boolean THEN 0 ELSE attempts END,
         error = CASE WHEN ${fresh}::boolean THEN NULL ELSE error END, updated_at = clock_timestamp()
       WHERE id = ${imageId} AND product_id = ${productId}
-      RETURNING id, product_id),
+      RETURNING id, product_id, status),
     ${publishMove('image.queued')}`.execute(tx)
   return rows.length === 1
 }

@@ -16,16 +16,21 @@ export async function lockProduct(tx: Tx, productId: string): Promise<boolean> {
 }
 
 /**
- * The end of a statement whose CTE `moved (id, product_id)` changed one image: version, event, and
- * the new version as the result (no row when nothing moved).
+ * The end of a statement whose CTE `moved (id, product_id, status)` changed one image: what the product
+ * makes of it, version, event, and the new version as the result (no row when nothing moved).
  */
 export function publishMove(
   type: EventType,
   data: Record<string, unknown> = {},
 ): RawBuilder<{ version: number }> {
+  // The table is seen as it was before the statement.
+  const pictures = sql`
+    SELECT coalesce(moved.status, images.status) AS status
+    FROM images LEFT JOIN moved ON moved.id = images.id WHERE images.product_id = products.id`
   return sql`
     product AS (
-      UPDATE products SET version = version + 1, updated_at = clock_timestamp()
+      UPDATE products SET version = version + 1, updated_at = clock_timestamp(),
+        processing_status = ${derivedStatus(pictures)}
       FROM moved WHERE products.id = moved.product_id
       RETURNING products.id, products.user_id, products.version),
     told AS (${insertEvent(type, data)})
@@ -46,11 +51,28 @@ export async function publishRenditions(
     list AS (${selectPublished(productId, urlPrefix)}),
     product AS (
       UPDATE products SET compressed_product_images = list.urls,
+        processing_status = ${settledStatus},
         version = version + 1, updated_at = clock_timestamp()
       FROM list WHERE products.id = ${productId}
       RETURNING products.id, products.user_id, products.version)
     ${insertEvent('image.ready', {})}`.execute(tx)
 }
+
+/** What these pictures (`status`) make of their product: `processingStatus` of a document, in SQL. */
+function derivedStatus(pictures: RawBuilder<unknown>): RawBuilder<string> {
+  return sql`(
+    SELECT CASE
+      WHEN count(*) FILTER (WHERE status <> 'ready') = 0 THEN 'completed'
+      WHEN bool_or(status NOT IN ('ready', 'failed')) THEN 'processing'
+      WHEN bool_and(status = 'failed') THEN 'failed'
+      ELSE 'partial' END
+    FROM (${pictures}) AS pictures)`
+}
+
+/** Of `products`, for a statement of its own after its pictures were changed. */
+export const settledStatus: RawBuilder<string> = derivedStatus(
+  sql`SELECT status FROM images WHERE images.product_id = products.id`,
+)
 
 /** The product's published pictures in picture order, as one row `urls`. */
 export function selectPublished(

@@ -6,7 +6,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Tx } from '../database/database.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
-import { selectPublished } from '../images/product-change.ts'
+import { selectPublished, settledStatus } from '../images/product-change.ts'
 import type { PictureChanges, StoredImageRef } from './picture-list.ts'
 
 export interface LockedProduct {
@@ -99,7 +99,7 @@ export async function publishEdit(
     product AS (
       UPDATE products SET product_name = ${fields.name}, product_description = ${fields.description},
         product_price = ${fields.price}::numeric, compressed_product_images = list.urls,
-        version = version + 1, edit = edit + 1, updated_at = clock_timestamp()
+        processing_status = ${settledStatus}, version = version + 1, edit = edit + 1, updated_at = clock_timestamp()
       FROM list WHERE products.id = ${productId}
       RETURNING products.id, products.user_id, products.version)
     INSERT INTO events (user_id, product_id, image_id, type, data)

@@ -84,8 +84,10 @@ export async function insertProduct(
       WHERE NOT EXISTS (SELECT FROM users WHERE id = ${product.userId}::text)
       ON CONFLICT DO NOTHING),
     created AS (
-      INSERT INTO products (id, user_id, product_name, product_description, product_price)
-      VALUES (${id}, ${product.userId}, ${product.name}, ${product.description}, ${product.price}::numeric)
+      INSERT INTO products (id, user_id, product_name, product_description, product_price,
+        processing_status)
+      VALUES (${id}, ${product.userId}, ${product.name}, ${product.description}, ${product.price}::numeric,
+        ${product.sourceUrls.length > 0 ? 'processing' : 'completed'})
       RETURNING *),
     added AS (
       INSERT INTO images (id, product_id, position, source_url, max_attempts)
