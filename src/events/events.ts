@@ -2,6 +2,7 @@
 
 import { sql } from 'kysely'
 import type { Executor } from '../database/database.ts'
+import type { Timestamp } from '../database/tables.ts'
 
 export const eventTypes = [
   'product.created',
@@ -22,6 +23,21 @@ export interface NewEvent {
   type: EventType
   /** Carries the product's version after the change; readers drop what they hold of an older one. */
   data: { version: number } & Record<string, unknown>
+}
+
+/** An event as it stands in the log. */
+export interface LoggedEvent {
+  /** Means something within the log's epoch only. */
+  id: number
+  userId: string
+  productId: string
+  imageId: string | null
+  type: EventType
+  /** The product's version after the change. */
+  version: number
+  /** What the type has to say besides. */
+  details: Record<string, unknown>
+  at: Timestamp
 }
 
 /** Appends one event. The product's row lock must be held, so that id order is version order for it. */

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import pino from 'pino'
-import { appendEvent } from '../../src/events/events.ts'
-import { openRelay, type RelayedEvent } from '../../src/events/relay.ts'
+import { appendEvent, type LoggedEvent } from '../../src/events/events.ts'
+import { openRelay } from '../../src/events/relay.ts'
 import {
   describeOnEachDatabase,
   describeOnPostgres,
@@ -113,7 +113,7 @@ describeOnPostgres('the event relay', () => {
   test('16 writers with random lengths and aborts: nothing lost, nothing twice', async () => {
     const { database } = open
     await using relay = openRelay({ database, log, pollMs: 20 })
-    const heard: RelayedEvent[] = []
+    const heard: LoggedEvent[] = []
     relay.subscribe((e) => heard.push(e))
     await eventually(() => assert.ok(relay.currentAsOf() !== undefined))
     const committed = new Set<number>()

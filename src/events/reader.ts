@@ -1,0 +1,98 @@
+// One process's reading of the log: what is new goes to listeners and to the followers of its product
+// at once, what is decided to everybody else.
+
+import type { Db } from '../database/database.ts'
+import { createDispatch } from './dispatch.ts'
+import { beginEpochAfterRestore } from './epoch.ts'
+import type { LoggedEvent } from './events.ts'
+import { createFeed, type EventFeed } from './feed.ts'
+import { readLogState, selectEventsBetween } from './log.ts'
+import type { Position } from './position.ts'
+import { createTail, type Tail } from './tail.ts'
+
+/** How the log stands after a look at it. `waiting`: for transactions under way; `moved`: and it goes on. */
+export type Progress = 'settled' | 'moved' | 'waiting'
+
+export interface Reader {
+  /** Reads to the present end of the log. Throws `unavailable`; may be called again then. */
+  read(): Promise<Progress>
+  subscribe(listener: (event: LoggedEvent) => void): Disposable
+  /** `performance.now()` of the last time every committed event had been passed on; undefined until then. */
+  currentAsOf(): number | undefined
+  delayMs(): number
+  readonly feed: EventFeed
+}
+
+/** Decided events that are passed on from memory; when there are more, followers read the log at their own pace. */
+const MOST_DECIDED = 1_000
+
+export function createReader(db: Db): Reader {
+  const dispatch = createDispatch()
+  const listeners = new Set<(event: LoggedEvent) => void>()
+  let tail: Tail | undefined
+  let mayHaveMoved = true
+  let currentAsOf: number | undefined
+  /** Passed on to the followers of decided events, up to here. */
+  let decided: Position | undefined
+
+  const readState = async () => {
+    if (mayHaveMoved) await beginEpochAfterRestore(db)
+    // Until this look is done without failure: another server may stand behind the next one.
+    mayHaveMoved = true
+    const state = await readLogState(db)
+    if (tail?.epoch !== state.epoch) {
+      tail = createTail(db, state)
+      currentAsOf = undefined
+      decided = undefined
+      dispatch.rereadAll()
+    }
+    return { state, tail }
+  }
+  const passOnNew = async (tail: Tail, lastId: number) => {
+    const startedAt = performance.now()
+    // What was under way at the start may be missing, and an event of the same product come after it.
+    const isWhole = tail.decidedThrough() !== undefined
+    for (let complete = false; !complete; ) {
+      const found = await tail.readNew(lastId)
+      for (const event of found.events) {
+        for (const listener of listeners) listener(event)
+        if (isWhole) dispatch.pushNew(event)
+        else dispatch.rereadProduct(event.productId)
+      }
+      complete = found.complete
+    }
+    if (isWhole) currentAsOf = startedAt
+  }
+  const passOnDecided = async ({ epoch }: Tail, through: number) => {
+    if (!decided) {
+      decided = { epoch, id: through }
+      dispatch.rereadAll()
+      return
+    }
+    const range = { after: decided.id, through, limit: MOST_DECIDED + 1 }
+    const events = dispatch.wantsDecided() ? await selectEventsBetween(db, range) : []
+    decided = { epoch, id: through }
+    if (events.length > MOST_DECIDED) dispatch.rereadDecided()
+    else for (const event of events) dispatch.pushDecided(event)
+  }
+  return {
+    currentAsOf: () => currentAsOf,
+    delayMs: () => tail?.waitingMs() ?? 0,
+    feed: createFeed({ db, dispatch, decided: () => decided }),
+    subscribe: (listener) => {
+      listeners.add(listener)
+      return { [Symbol.dispose]: () => void listeners.delete(listener) }
+    },
+    read: async () => {
+      const before = decided?.id
+      const { state, tail } = await readState()
+      await passOnNew(tail, state.lastId)
+      await tail.decide(state.lastId)
+      const through = tail.decidedThrough()
+      if (through !== undefined && through !== decided?.id) await passOnDecided(tail, through)
+      mayHaveMoved = false
+      if (through === state.lastId) return 'settled'
+      return through === before ? 'waiting' : 'moved'
+    },
+  }
+}
