@@ -30,6 +30,7 @@ export interface Config {
   readonly migrateOnStart: boolean
   readonly startTimeoutMs: number
   readonly shutdownTimeoutMs: number
+  readonly idempotencyKeepMs: number
   readonly jobs: {
     readonly maxAttempts: number
     readonly timeoutMs: number
@@ -134,6 +135,7 @@ function buildConfig(values: Values, { database, dataDir, processors }: Surround
     migrateOnStart: values.MIGRATE_ON_START,
     startTimeoutMs: values.START_TIMEOUT,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    idempotencyKeepMs: values.IDEMPOTENCY_KEEP,
     jobs: {
       maxAttempts: values.JOB_MAX_ATTEMPTS,
       timeoutMs: values.JOB_TIMEOUT,

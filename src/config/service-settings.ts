@@ -12,6 +12,8 @@ import {
   publicUrl,
 } from './value-types.ts'
 
+const YEAR_MS = 365 * 24 * 60 * 60_000
+
 export const roles = ['api', 'worker', 'all'] as const
 export const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
@@ -62,6 +64,12 @@ export const serviceSettings = {
     default: '25s',
     description:
       'How long running work may take to finish after SIGTERM before it is handed back. Below the 30 s after which Kubernetes kills.',
+  },
+  IDEMPOTENCY_KEEP: {
+    type: duration({ min: 1_000, max: YEAR_MS }),
+    default: '24h',
+    description:
+      'How long the `Idempotency-Key` of a creation is remembered: a repeat within it creates nothing.',
   },
   LOG_LEVEL: {
     type: oneOf(levels),

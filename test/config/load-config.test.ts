@@ -20,6 +20,7 @@ describe('without any setting', () => {
       migrateOnStart: true,
       startTimeoutMs: 30_000,
       shutdownTimeoutMs: 25_000,
+      idempotencyKeepMs: 86_400_000,
       jobs: {
         maxAttempts: 8,
         timeoutMs: 120_000,
