@@ -15,6 +15,7 @@ import { openPurger } from '../jobs/purger.ts'
 import { createHealth } from '../observability/health.ts'
 import type { LoggerOf } from '../observability/logger.ts'
 import { createAddressPolicy } from '../outbound/address-policy.ts'
+import { openIdempotencyPurger } from '../products/idempotency-purger.ts'
 import { createProducts } from '../products/products.ts'
 import { openQueue } from '../queue/open.ts'
 import { openStorage } from '../storage/open.ts'
@@ -72,12 +73,20 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
     mediaUrls,
     imageJob,
     checkUrl: policy.checkUrl,
+    idempotencyKeepMs: config.idempotencyKeepMs,
     cache: { ...config.cache, currentAsOf: relay.currentAsOf },
   })
   relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
 
   starting.use(openAnnouncer({ database, queue, settings: config.jobs, log: logOf('jobs') }))
   starting.use(openPurger({ database, keepDoneMs: config.jobs.keepDoneMs, log: logOf('jobs') }))
+  starting.use(
+    openIdempotencyPurger({
+      database,
+      keepMs: config.idempotencyKeepMs,
+      log: logOf('products'),
+    }),
+  )
   if (config.role !== 'api') {
     // Loaded by who needs it only: a process that serves requests decodes no pictures.
     const { openPictureWorker } = await import('./picture-worker.ts')

@@ -19,6 +19,7 @@ import { createErrorHandler } from './error-handler.ts'
 import { acceptJsonBodies, BODY_LIMIT } from './json-body.ts'
 import { answerUnrouted, createMethodTable, type MethodTable } from './methods.ts'
 import { registerOpenapi } from './openapi.ts'
+import { createPictureWait } from './picture-wait.ts'
 import { parseQuery } from './query.ts'
 import { requestIdOf } from './request-id.ts'
 import { logRequest } from './request-log.ts'
@@ -87,8 +88,9 @@ export function createServer(options: ServerOptions): App {
 
 function registerRoutes(app: App, options: ServerOptions): void {
   const { products, images, storage, health, log } = options
-  registerProductRoutes(app, { products, images })
-  registerProductEditRoutes(app, products)
+  const waitForPictures = createPictureWait(app, products)
+  registerProductRoutes(app, { products, images, waitForPictures })
+  registerProductEditRoutes(app, { products, waitForPictures })
   registerImageRoutes(app, images)
   registerMediaRoutes(app, { storage, log })
   registerHealthRoutes(app, health)

@@ -38,12 +38,16 @@ export function createPresenter(mediaUrls: MediaUrls): Presenter {
   })
   return {
     document,
-    represent: (product) => ({
-      id: product.id,
-      version: product.version,
-      body: Buffer.from(JSON.stringify(document(product))),
-      etag: `"${product.edit}-${product.version}-${salt}"`,
-    }),
+    represent: (product) => {
+      const shown = document(product)
+      return {
+        id: product.id,
+        version: product.version,
+        body: Buffer.from(JSON.stringify(shown)),
+        etag: `"${product.edit}-${product.version}-${salt}"`,
+        isSettled: shown.processing_status !== 'processing',
+      }
+    },
   }
 }
 

@@ -7,7 +7,8 @@ import type { Timestamp } from '../database/tables.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import { imageJson, type StoredImage } from '../images/image-store.ts'
-import type { ProductFilter, ProductPosition } from './product.ts'
+import { milliseconds } from '../jobs/claim.ts'
+import type { IdempotencyKey, ProductFilter, ProductPosition } from './product.ts'
 import type { CheckedProduct } from './product-input.ts'
 
 /** A product as it is stored: prices as decimal text, pictures as references. */
@@ -66,28 +67,63 @@ function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&')
 }
 
+export interface Insertion {
+  job: ImageJobDefinition
+  context: RequestContext
+  /** Set for a creation that may be sent again. */
+  idempotency: (IdempotencyKey & { fingerprint: string; keepMs: number }) | undefined
+}
+
+/** What came of an insert: a product, or nothing because the key was used before. */
+export type Inserted =
+  | { stored: StoredProduct }
+  | { stored: undefined; firstProductId: string; isSameRequest: boolean }
+
+/** The product's columns are null when its key was used before. */
+type InsertedRow = (StoredProduct | { id: null }) & {
+  first_product_id: string
+  is_same_request: boolean
+}
+
 /**
- * User, product, images, jobs and events in one statement: a 2xx means that all of it is committed.
- * The user is looked up before it is inserted: `ON CONFLICT DO UPDATE` on one hot user cost 4.5x.
+ * Key, user, product, images, jobs and events in one statement: a 2xx means that all of it is committed.
+ * The user is looked up before it is inserted: `ON CONFLICT DO UPDATE` on one hot user cost 4.5x. The
+ * key does update: `DO NOTHING` would not return a row that was committed while we waited for it.
  */
 export async function insertProduct(
   db: Executor,
   product: CheckedProduct,
-  { job, context }: { job: ImageJobDefinition; context: RequestContext },
-): Promise<StoredProduct> {
+  { job, context, idempotency }: Insertion,
+): Promise<Inserted> {
   const id = uuidv7()
   const imageIds = product.sourceUrls.map(() => uuidv7())
   const jobIds = product.sourceUrls.map(() => uuidv7())
-  const { rows } = await sql<StoredProduct>`
-    WITH owner AS (
-      INSERT INTO users (id) SELECT ${product.userId}::text
+  const key = idempotency?.key ?? null
+  const fingerprint = idempotency?.fingerprint ?? null
+  const hasExpired = sql`known.created_at < now() - ${milliseconds(idempotency?.keepMs ?? 0)}`
+  const { rows } = await sql<InsertedRow>`
+    WITH claimed AS (
+      INSERT INTO idempotency_keys AS known (principal, key, fingerprint, product_id)
+      SELECT ${idempotency?.principal ?? null}::text, ${key}::text, ${fingerprint}::text, ${id}::uuid
+      WHERE ${key}::text IS NOT NULL
+      ON CONFLICT (principal, key) DO UPDATE SET
+        fingerprint = CASE WHEN ${hasExpired} THEN excluded.fingerprint ELSE known.fingerprint END,
+        product_id = CASE WHEN ${hasExpired} THEN excluded.product_id ELSE known.product_id END,
+        created_at = CASE WHEN ${hasExpired} THEN excluded.created_at ELSE known.created_at END
+      RETURNING product_id, fingerprint),
+    wanted AS (
+      SELECT WHERE ${key}::text IS NULL OR EXISTS (SELECT FROM claimed WHERE product_id = ${id}::uuid)),
+    owner AS (
+      INSERT INTO users (id) SELECT ${product.userId}::text FROM wanted
       WHERE NOT EXISTS (SELECT FROM users WHERE id = ${product.userId}::text)
       ON CONFLICT DO NOTHING),
     created AS (
       INSERT INTO products (id, user_id, product_name, product_description, product_price,
         processing_status)
-      VALUES (${id}, ${product.userId}, ${product.name}, ${product.description}, ${product.price}::numeric,
-        ${product.sourceUrls.length > 0 ? 'processing' : 'completed'})
+      SELECT ${id}::uuid, ${product.userId}::text, ${product.name}::text,
+        ${product.description}::text, ${product.price}::numeric,
+        ${product.sourceUrls.length > 0 ? 'processing' : 'completed'}::text
+      FROM wanted
       RETURNING *),
     added AS (
       INSERT INTO images (id, product_id, position, source_url, max_attempts)
@@ -113,9 +149,13 @@ export async function insertProduct(
         FROM created, added) AS told
       ORDER BY told.n)
     SELECT ${columns}, coalesce(
-      (SELECT json_agg(${imageJson} ORDER BY images.position) FROM added AS images), '[]') AS images
-    FROM created AS products`.execute(db)
+        (SELECT json_agg(${imageJson} ORDER BY images.position) FROM added AS images), '[]') AS images,
+      coalesce((SELECT product_id FROM claimed), ${id}::uuid) AS first_product_id,
+      coalesce((SELECT fingerprint FROM claimed) = ${fingerprint}, true) AS is_same_request
+    FROM (SELECT) AS always LEFT JOIN created AS products ON true`.execute(db)
   const [row] = rows
   if (!row) throw new Error('the insert of a product returned no row')
-  return row
+  if (row.id !== null) return { stored: row }
+  const { first_product_id: firstProductId, is_same_request: isSameRequest } = row
+  return { stored: undefined, firstProductId, isSameRequest }
 }

@@ -50,14 +50,41 @@ export interface EditOptions {
   context: RequestContext
 }
 
+/** What one principal calls a request that it may send again. */
+export interface IdempotencyKey {
+  /** Who asks: the same key of somebody else is another key. */
+  principal: string
+  /** 1–255 visible ASCII characters. */
+  key: string
+}
+
+/** Who creates, and the key of a creation that may be sent again. */
+export interface CreateContext extends RequestContext {
+  idempotency?: IdempotencyKey
+}
+
 /** A response that is ready to be sent. */
 export interface Representation {
   id: string
   /** The product as UTF-8 JSON. */
   body: Buffer
   etag: string
+  /** No picture is under way any more. */
+  isSettled: boolean
   /** Set when the database cannot be reached and this may be old: seconds since it was known to be current. */
   ageSeconds?: number
+}
+
+export interface WaitOptions {
+  timeoutMs: number
+  /** Ends the wait. */
+  signal: AbortSignal
+}
+
+/** What a creation came to. */
+export interface Creation extends Representation {
+  /** The request was a repeat: the product, as it is now, was made by the first one. */
+  isReplay: boolean
 }
 
 export interface ProductFilter {
@@ -85,9 +112,11 @@ export interface ProductPage {
 export interface Products {
   /**
    * Stores a product, its pictures, their jobs and events in one statement and wakes the announcer.
-   * Throws `invalid_input` with every field at fault, and nothing is stored.
+   * Throws `invalid_input` with every field at fault, and nothing is stored. Of requests with one key
+   * the first one creates; a repeat throws `idempotency_key_reused` when it asks for another product,
+   * `conflict` when the first one's is gone.
    */
-  create(input: NewProduct, context: RequestContext): Promise<Representation>
+  create(input: NewProduct, context: CreateContext): Promise<Creation>
   /** The product as it is now, from the cache where that is certain. Throws `not_found` for any id that names nothing, whatever its form. */
   read(id: string): Promise<Representation>
   /**
@@ -98,6 +127,11 @@ export interface Products {
   patch(id: string, input: ProductPatch, options: EditOptions): Promise<Representation>
   /** Removes a product and its pictures; their files go once nothing else refers to them. */
   remove(id: string, options: EditOptions): Promise<void>
+  /**
+   * The product once no picture of it is under way any more; the latest that is known of it when the
+   * time is up, `signal` aborts, or it is deleted. Never rejects.
+   */
+  settled(product: Representation, options: WaitOptions): Promise<Representation>
   list(
     filter: ProductFilter,
     page: { limit: number; after?: ProductPosition },

@@ -6,17 +6,23 @@ import { AppError } from '../errors.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import { isUuid } from '../lib/uuid.ts'
-import type { EditOptions, Products } from './product.ts'
+import { fingerprintOf, replay } from './idempotency.ts'
+import type { EditOptions, Products, Representation } from './product.ts'
 import { createPresenter, type VersionedRepresentation } from './product-document.ts'
 import { createProductEdits } from './product-edits.ts'
 import { type CheckedFields, type CheckUrl, checkPatch, checkProduct } from './product-input.ts'
 import { insertProduct, selectProduct, selectProducts } from './product-store.ts'
+import { createSettledWaits } from './settled-waits.ts'
+
+const DAY_MS = 24 * 60 * 60_000
 
 export interface ProductsOptions {
   database: Database
   mediaUrls: MediaUrls
   checkUrl: CheckUrl
   imageJob: ImageJobDefinition
+  /** How long the key of a creation is remembered; a day without it. */
+  idempotencyKeepMs?: number
   cache: {
     maxBytes: number
     maxStaleMs: number
@@ -27,7 +33,7 @@ export interface ProductsOptions {
 
 /** The use cases, and what the composition root connects to the event log. */
 export interface ProductsWithCache extends Products {
-  /** A change that somebody else committed: nothing older than `version` is served from now on. */
+  /** A committed change: nothing older than `version` is served from now on, and who waits for the product looks. */
   invalidate(productId: string, version: number): void
   /** After a change of our own whose version is not at hand: drops the product before the answer goes out. */
   refresh(productId: string): Promise<void>
@@ -35,6 +41,7 @@ export interface ProductsWithCache extends Products {
 
 export function createProducts(options: ProductsOptions): ProductsWithCache {
   const { database, mediaUrls, checkUrl, imageJob } = options
+  const { idempotencyKeepMs = DAY_MS } = options
   const presenter = createPresenter(mediaUrls)
   const load = async (id: string) => {
     const product = await selectProduct(database.db, id)
@@ -52,21 +59,34 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     cached.raise(key, changed.version)
     return changed
   }
+  const read = async (id: string): Promise<Representation> => {
+    // PostgreSQL takes a UUID in any case; the cache must not keep one product under two keys.
+    const found = isUuid(id) ? await cached.get(id.toLowerCase()) : undefined
+    if (!found) throw new AppError('not_found', 'There is no such product.')
+    const { value, ageSeconds } = found
+    return ageSeconds === undefined ? value : { ...value, ageSeconds }
+  }
+  const waits = createSettledWaits({ read })
   return {
     create: async (input, context) => {
       const product = checkProduct(input, checkUrl)
-      const stored = await insertProduct(database.db, product, { job: imageJob, context })
+      const idempotency = context.idempotency && {
+        ...context.idempotency,
+        fingerprint: fingerprintOf(product),
+        keepMs: idempotencyKeepMs,
+      }
+      const inserted = await insertProduct(database.db, product, {
+        job: imageJob,
+        context,
+        idempotency,
+      })
+      const { stored } = inserted
+      if (!stored) return { ...(await replay(inserted, read)), isReplay: true }
       database.signals.send('events')
       if (stored.images.length > 0) database.signals.send('jobs')
-      return presenter.represent(stored)
+      return { ...presenter.represent(stored), isReplay: false }
     },
-    read: async (id) => {
-      // PostgreSQL takes a UUID in any case; the cache must not keep one product under two keys.
-      const found = isUuid(id) ? await cached.get(id.toLowerCase()) : undefined
-      if (!found) throw new AppError('not_found', 'There is no such product.')
-      const { value, ageSeconds } = found
-      return ageSeconds === undefined ? value : { ...value, ageSeconds }
-    },
+    read,
     replace: async (id, input, editing) => {
       const { product_description = '', ...rest } = input
       return change(id, checkPatch({ ...rest, product_description }, checkUrl), editing)
@@ -86,7 +106,11 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
         next: last && { createdAt: last.created_at, id: last.id },
       }
     },
-    invalidate: (productId, version) => cached.raise(productId, version),
+    settled: waits.wait,
+    invalidate: (productId, version) => {
+      cached.raise(productId, version)
+      waits.wake(productId)
+    },
     refresh: async (productId) => {
       const current = await load(productId)
       if (current) cached.raise(productId, current.version)

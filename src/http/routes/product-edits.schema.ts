@@ -1,7 +1,7 @@
 // Changes of products, as they are sent. Fields have the rules that they have on creation.
 
 import { Type } from 'typebox'
-import { newProductSchema } from './products.schema.ts'
+import { newProductSchema, prefer } from './products.schema.ts'
 
 const { product_name, product_description, product_price, product_images } =
   newProductSchema.properties
@@ -45,7 +45,7 @@ export const patchSchema = Type.Object({
   ),
 })
 
-export const editHeaders = Type.Object({
+export const conditionHeaders = Type.Object({
   'If-Match': Type.Optional(
     Type.String({
       description:
@@ -53,3 +53,5 @@ export const editHeaders = Type.Object({
     }),
   ),
 })
+
+export const editHeaders = Type.Object({ ...conditionHeaders.properties, Prefer: prefer })

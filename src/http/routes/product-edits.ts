@@ -6,9 +6,11 @@ import type { EditOptions, Products, Representation } from '../../products/produ
 import { type App, BASE, contextOf } from '../app.ts'
 import { expectedEdit } from '../if-match.ts'
 import { patchTypes } from '../json-body.ts'
+import type { PictureWait } from '../picture-wait.ts'
 import { sendRepresentation } from '../representation.ts'
 import { answers } from './problems.schema.ts'
 import {
+  conditionHeaders,
   editHeaders,
   patchSchema,
   replacementSchema,
@@ -26,11 +28,17 @@ const changed = answers(
   'unavailable',
 )
 
-export function registerProductEditRoutes(app: App, products: Products): void {
-  const answer = (edited: Representation, reply: FastifyReply) => {
+export interface ProductEditRoutesOptions {
+  products: Products
+  waitForPictures: PictureWait
+}
+
+export function registerProductEditRoutes(app: App, options: ProductEditRoutesOptions): void {
+  const { products, waitForPictures } = options
+  const answer = async (edited: Representation, reply: FastifyReply) => {
     // The answer is the product itself, not a report about it (RFC 9110 §8.7): that makes the tag its own.
     reply.header('content-location', `${BASE}/products/${edited.id}`)
-    return sendRepresentation(edited, reply)
+    return sendRepresentation(await waitForPictures(edited, reply), reply)
   }
 
   app.put(
@@ -49,7 +57,7 @@ export function registerProductEditRoutes(app: App, products: Products): void {
     },
     async (request, reply) => {
       const { params, body } = request
-      return answer(await products.replace(params.id, body, editOf(request)), reply)
+      return await answer(await products.replace(params.id, body, editOf(request)), reply)
     },
   )
 
@@ -66,7 +74,7 @@ export function registerProductEditRoutes(app: App, products: Products): void {
     },
     async (request, reply) => {
       const { id, ...fields } = request.body
-      return answer(await products.replace(id, fields, editOf(request)), reply)
+      return await answer(await products.replace(id, fields, editOf(request)), reply)
     },
   )
 
@@ -92,7 +100,7 @@ export function registerProductEditRoutes(app: App, products: Products): void {
     },
     async (request, reply) => {
       const { params, body } = request
-      return answer(await products.patch(params.id, body, editOf(request)), reply)
+      return await answer(await products.patch(params.id, body, editOf(request)), reply)
     },
   )
 
@@ -102,7 +110,7 @@ export function registerProductEditRoutes(app: App, products: Products): void {
       schema: {
         tags: ['products'],
         summary: 'Delete a product and its pictures',
-        headers: editHeaders,
+        headers: conditionHeaders,
         params: productParams,
         response: answers(
           { 204: Type.Null({ description: 'It is gone; its files follow.' }) },

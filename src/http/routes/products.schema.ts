@@ -56,6 +56,27 @@ export const newProductSchema = Type.Object({
   ),
 })
 
+export const prefer = Type.Optional(
+  Type.String({
+    description:
+      '`wait=N` answers once all pictures are settled, or after N seconds (30 at most); `Preference-Applied` says that it was done. What is not understood is ignored.',
+    examples: ['wait=10'],
+  }),
+)
+
+export const creationHeaders = Type.Object({
+  'Idempotency-Key': Type.Optional(
+    Type.String({
+      pattern: '^[!-~]{1,255}$',
+      'x-expected': '1 to 255 visible ASCII characters',
+      description:
+        'A request that is sent again with its key creates nothing: it answers the product of the first one, as it is now, with `Idempotency-Replayed: true`. Keys are remembered for 24 hours, if not configured otherwise.',
+      examples: ['8e03978e-40d5-43dd-bc93-6894a57f9324'],
+    }),
+  ),
+  Prefer: prefer,
+})
+
 export const productSchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),

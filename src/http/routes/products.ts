@@ -3,15 +3,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { Images } from '../../images/image.ts'
-import type { ProductFilter, Products } from '../../products/product.ts'
+import type { CreateContext, ProductFilter, Products } from '../../products/product.ts'
 import { type App, BASE, contextOf } from '../app.ts'
 import { noneMatchFails } from '../conditional.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
+import type { PictureWait } from '../picture-wait.ts'
 import { sendRepresentation } from '../representation.ts'
 import { invalid } from '../validation.ts'
 import { imageList } from './images.schema.ts'
 import { answers } from './problems.schema.ts'
 import {
+  creationHeaders,
   DEFAULT_LIMIT,
   newProductSchema,
   product,
@@ -25,12 +27,17 @@ type ListQuery = Static<typeof productQuery>
 /** A trigram index answers for three characters and more; fewer would walk the whole catalogue. */
 const SHORTEST_NAME_SEARCH = 3
 
+/** Whose idempotency keys those of callers without a name are. */
+const ANONYMOUS = 'anonymous'
+
 export interface ProductRoutesOptions {
   products: Products
   images: Images
+  waitForPictures: PictureWait
 }
 
-export function registerProductRoutes(app: App, { products, images }: ProductRoutesOptions): void {
+export function registerProductRoutes(app: App, options: ProductRoutesOptions): void {
+  const { products, images, waitForPictures } = options
   app.post(
     '/products',
     {
@@ -39,22 +46,26 @@ export function registerProductRoutes(app: App, { products, images }: ProductRou
         summary: 'Create a product',
         description:
           'Answers at once; its pictures are processed in the background. Fields that are not named here are ignored.',
+        headers: creationHeaders,
         body: newProductSchema,
         response: answers(
           {
             201: product,
           },
           'invalid_input',
+          'conflict',
           'too_large',
           'unsupported_media_type',
+          'idempotency_key_reused',
           'unavailable',
         ),
       },
     },
     async (request, reply) => {
-      const created = await products.create(request.body, contextOf(request))
+      const created = await products.create(request.body, creationOf(request))
       reply.code(201).header('location', `${BASE}/products/${created.id}`)
-      return sendRepresentation(created, reply)
+      if (created.isReplay) reply.header('idempotency-replayed', 'true')
+      return sendRepresentation(await waitForPictures(created, reply), reply)
     },
   )
 
@@ -106,6 +117,13 @@ export function registerProductRoutes(app: App, { products, images }: ProductRou
       return { data: await images.ofProduct(request.params.id) }
     },
   )
+}
+
+function creationOf(request: FastifyRequest): CreateContext {
+  const key = request.headers['idempotency-key']
+  const context = contextOf(request)
+  if (typeof key !== 'string') return context
+  return { ...context, idempotency: { principal: ANONYMOUS, key } }
 }
 
 async function listProducts(

@@ -1,0 +1,60 @@
+// Forgets idempotency keys once they have expired. Any number of nodes may run one.
+
+import { sql } from 'kysely'
+import type { Database, Db } from '../database/database.ts'
+import { milliseconds } from '../jobs/claim.ts'
+import { openSchedule } from '../jobs/schedule.ts'
+import type { Logger } from '../observability/logger.ts'
+
+const EVERY_MS = 10 * 60_000
+/** In small bites, so that no statement holds many locks for long. */
+const BITE = 5_000
+
+export interface IdempotencyPurgerOptions {
+  database: Database
+  /** How long a key is remembered. */
+  keepMs: number
+  log: Logger
+}
+
+export function openIdempotencyPurger(options: IdempotencyPurgerOptions): AsyncDisposable {
+  const { database, keepMs, log } = options
+  return openSchedule({
+    name: 'forgetting idempotency keys',
+    everyMs: EVERY_MS,
+    log,
+    task: async (signal) => {
+      const keys = await purgeIdempotencyKeys(database.db, keepMs, signal)
+      if (keys > 0) log.debug({ keys }, 'expired idempotency keys were forgotten')
+    },
+  })
+}
+
+/** Removes the keys that are older than `keepMs`; returns how many. One that a request renews meanwhile stays. */
+export async function purgeIdempotencyKeys(
+  db: Db,
+  keepMs: number,
+  signal: AbortSignal,
+): Promise<number> {
+  let purged = 0
+  for (;;) {
+    const bite = await deleteExpired(db, keepMs)
+    purged += bite
+    if (bite < BITE || signal.aborted) return purged
+  }
+}
+
+async function deleteExpired(db: Db, keepMs: number): Promise<number> {
+  const isOld = sql`created_at < now() - ${milliseconds(keepMs)}`
+  const { rows } = await sql<{ deleted: number }>`
+    WITH expired AS (
+      SELECT principal, key FROM idempotency_keys WHERE ${isOld}
+      ORDER BY created_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED),
+    gone AS (
+      DELETE FROM idempotency_keys USING expired
+      WHERE idempotency_keys.principal = expired.principal AND idempotency_keys.key = expired.key
+        AND ${isOld}
+      RETURNING 1)
+    SELECT count(*) AS deleted FROM gone`.execute(db)
+  return rows[0]?.deleted ?? 0
+}

@@ -1,0 +1,48 @@
+// What somebody typed into a search box, as parameters of a text search: words are found in any form
+// and as they are, "quoted" ones as a phrase, `-` excludes, `or` is or, and the last word may still be
+// unfinished. No text is an error.
+
+import { type RawBuilder, sql } from 'kysely'
+
+/** Beyond these a search only costs time: every word is looked up, and weighed in 10,000 products. */
+const MAX_WORDS = 32
+const MAX_CHARACTERS = 1_000
+
+export interface SearchWords {
+  /** For `websearch_to_tsquery`. */
+  text: string
+  /** The words that `last` must be found together with. */
+  beside: string
+  /** For `to_tsquery`: the beginning of a word; empty when the last one is not such a beginning. */
+  last: string
+}
+
+export function parseWords(typed: string): SearchWords {
+  const words = typed.slice(0, MAX_CHARACTERS).match(/-*"[^"]*"|[^\s"]+/g) ?? []
+  const used = words.slice(0, MAX_WORDS)
+  const text = used.join(' ')
+  const last = used.pop()
+  if (last === undefined || !isBeginning(last)) return { text, beside: '', last: '' }
+  // `a or b c` is a, or b and c.
+  const alternative = used.findLastIndex((word) => word.toLowerCase() === 'or')
+  return {
+    text,
+    beside: used.slice(alternative + 1).join(' '),
+    last: `'${last.replace(/['\\]/g, '$&$&')}':*`,
+  }
+}
+
+/** Neither quoted nor excluded, and not ended by what is no part of a word. */
+function isBeginning(word: string): boolean {
+  return /^[^-"].*$/su.test(word) && /[\p{L}\p{N}\p{M}]$/u.test(word)
+}
+
+/** A SELECT of one row with the `query`; an empty one matches nothing. */
+export function searchQuery({ text, beside, last }: SearchWords): RawBuilder<unknown> {
+  const both = (words: string, and = sql``) => sql`
+    (websearch_to_tsquery('english', ${words})${and}) || (websearch_to_tsquery('simple', ${words})${and})`
+  return sql`
+    SELECT ${both(text)} || CASE numnode(beginning.query) WHEN 0 THEN ''::tsquery
+      ELSE ${both(beside, sql` && beginning.query`)} END AS query
+    FROM (SELECT to_tsquery('simple', ${last}) AS query) AS beginning`
+}
