@@ -36,7 +36,11 @@ const always = { maxBytes: 10_000, maxStaleMs: 30_000, sizeOf: () => 10 }
 
 test('a hit asks nobody', async () => {
   const store = createStore()
-  const cache = createReadThrough({ ...always, load: store.loadAtOnce, currentAsOf: () => performance.now() })
+  const cache = createReadThrough({
+    ...always,
+    load: store.loadAtOnce,
+    currentAsOf: () => performance.now(),
+  })
   await cache.get('p')
   await cache.get('p')
   assert.equal(store.loads(), 1)
@@ -44,7 +48,11 @@ test('a hit asks nobody', async () => {
 
 test('a reader that loaded before the write cannot refill the cache with what it saw', async () => {
   const store = createStore()
-  const cache = createReadThrough({ ...always, load: store.load, currentAsOf: () => performance.now() })
+  const cache = createReadThrough({
+    ...always,
+    load: store.load,
+    currentAsOf: () => performance.now(),
+  })
   const early = cache.get('p')
   cache.raise('p', store.write())
   const late = cache.get('p')
@@ -59,7 +67,11 @@ test('a reader that loaded before the write cannot refill the cache with what it
 
 test('readers of one key share one load, but not one that began before the last write', async () => {
   const store = createStore()
-  const cache = createReadThrough({ ...always, load: store.load, currentAsOf: () => performance.now() })
+  const cache = createReadThrough({
+    ...always,
+    load: store.load,
+    currentAsOf: () => performance.now(),
+  })
   const first = [cache.get('p'), cache.get('p')]
   assert.equal(store.loads(), 1)
   cache.raise('p', store.write())
@@ -75,7 +87,12 @@ test('readers of one key share one load, but not one that began before the last 
 test('a process that was told nothing for a while bypasses its memory', async () => {
   const store = createStore()
   let now = 0
-  const cache = createReadThrough({ ...always, load: store.loadAtOnce, currentAsOf: () => 0, now: () => now })
+  const cache = createReadThrough({
+    ...always,
+    load: store.loadAtOnce,
+    currentAsOf: () => 0,
+    now: () => now,
+  })
   await cache.get('p')
   store.write()
   assert.equal((await cache.get('p'))?.value.version, 1)
@@ -105,7 +122,11 @@ test('no interleaving of writes, loads and messages serves less than the last wr
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const store = createStore()
-      const cache = createReadThrough({ ...always, load: store.load, currentAsOf: () => performance.now() })
+      const cache = createReadThrough({
+        ...always,
+        load: store.load,
+        currentAsOf: () => performance.now(),
+      })
       const reads: Promise<void>[] = []
       let written = 1
       for (const what of steps) {
