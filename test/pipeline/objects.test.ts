@@ -93,6 +93,10 @@ describeOnEachDatabase('objects', (engine) => {
     const content = randomUUID()
     const loser = await reserveBoth(content)
     const winner = await settleBoth(await reserveBoth(content))
+    const { sourceSha256 } = rendered(content)
+    await sql`UPDATE objects SET touched_at = '2001-01-01' WHERE source_sha256 = ${sourceSha256}`.execute(
+      database.db,
+    )
     const byPreset = (a: { preset: string }, b: { preset: string }) =>
       a.preset.localeCompare(b.preset)
     assert.deepEqual((await settleBoth(loser)).toSorted(byPreset), winner.toSorted(byPreset))
@@ -102,6 +106,9 @@ describeOnEachDatabase('objects', (engine) => {
       loser.map(({ key }) => key).sort(),
       'its own files are for the sweep',
     )
+    const ready = (await objectsOf(content)).filter(({ state }) => state === 'ready')
+    assert.equal(ready.length, 2)
+    for (const { touched_at } of ready) assert.ok(touched_at > '2020', 'the sweep keeps off')
   })
 
   test('are shared when every preset is there, and touched by that', async () => {
@@ -198,6 +205,31 @@ describeOnPostgres('objects under attempts, sweeps and crashes at once', () => {
   const GRACE_MS = 300
   const SLOW_MS = 450
   const contents = Array.from({ length: 40 }, () => randomUUID())
+
+  test('a settle that meets a sweep waits for it, and fails when it lost its object to it', async () => {
+    const { database } = open
+    for (const outcome of ['commit', 'rollback'] as const) {
+      const reserved = await reserve(database.db, renderedTwice(randomUUID()), two)
+      const marked = Promise.withResolvers<void>()
+      const hold = Promise.withResolvers<void>()
+      const sweeping = database.transaction(async (tx) => {
+        await sql`UPDATE objects SET state = 'going' WHERE id = ${reserved[0]!.id}`.execute(tx)
+        marked.resolve()
+        await hold.promise
+        if (outcome === 'rollback') throw new Crash()
+      })
+      await marked.promise
+      const settling = database.transaction((tx) => settleObjects(tx, reserved, two))
+      const settled = settling.then(
+        () => 'settled',
+        (error) => error.code,
+      )
+      await Promise.race([settled, somebodyWaits(database)])
+      hold.resolve()
+      await sweeping.catch(() => {})
+      assert.equal(await settled, outcome === 'commit' ? 'storage_failed' : 'settled')
+    }
+  })
 
   test('no rendition is ever without its file, and nobody hears of a conflict', async () => {
     const { database } = open
@@ -298,6 +330,16 @@ describeOnPostgres('objects under attempts, sweeps and crashes at once', () => {
     )
   })
 })
+
+/** Resolves once a session of this database waits for a lock. */
+async function somebodyWaits({ db }: Database): Promise<void> {
+  await eventually(async () => {
+    const { rows } = await sql`
+      SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(db)
+    assert.ok(rows.length > 0)
+  })
+}
 
 class Crash extends Error {}
 
