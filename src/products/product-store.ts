@@ -26,16 +26,17 @@ export interface StoredProduct {
   images: StoredImage[]
 }
 
-const columns = sql`products.id, products.user_id, products.product_name, products.product_description,
+/** Of a StoredProduct, from a table or alias `products`; its pictures are `imagesJson`. */
+export const productColumns = sql`products.id, products.user_id, products.product_name, products.product_description,
   products.product_price, products.compressed_product_images, products.version, products.edit,
   products.created_at, products.updated_at`
 
-const imagesJson = sql`coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
+export const imagesJson = sql`coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
   FROM images WHERE images.product_id = products.id), '[]') AS images`
 
 export async function selectProduct(db: Executor, id: string): Promise<StoredProduct | undefined> {
   const { rows } = await sql<StoredProduct>`
-    SELECT ${columns}, ${imagesJson} FROM products WHERE id = ${id}`.execute(db)
+    SELECT ${productColumns}, ${imagesJson} FROM products WHERE id = ${id}`.execute(db)
   return rows[0]
 }
 
@@ -58,7 +59,7 @@ export async function selectProducts(
     conditions.push(sql`(created_at, id) < (${after.createdAt}::timestamptz, ${after.id}::uuid)`)
   }
   const { rows } = await sql<StoredProduct>`
-    SELECT ${columns}, ${imagesJson} FROM products WHERE ${sql.join(conditions, sql` AND `)}
+    SELECT ${productColumns}, ${imagesJson} FROM products WHERE ${sql.join(conditions, sql` AND `)}
     ORDER BY created_at DESC, id DESC LIMIT ${limit}`.execute(db)
   return rows
 }
@@ -148,7 +149,7 @@ export async function insertProduct(
         SELECT created.user_id, created.id, added.id, 'image.queued', added.position
         FROM created, added) AS told
       ORDER BY told.n)
-    SELECT ${columns}, coalesce(
+    SELECT ${productColumns}, coalesce(
         (SELECT json_agg(${imageJson} ORDER BY images.position) FROM added AS images), '[]') AS images,
       coalesce((SELECT product_id FROM claimed), ${id}::uuid) AS first_product_id,
       coalesce((SELECT fingerprint FROM claimed) = ${fingerprint}, true) AS is_same_request
