@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { type RawBuilder, sql } from 'kysely'
 import type { Executor, Tx } from '../database/database.ts'
+import type { Timestamp } from '../database/tables.ts'
 import type { ClaimedJob } from './job.ts'
 
 export interface DueJob {
@@ -25,6 +26,8 @@ export interface ClaimOptions {
   jobId: string
   worker: string
   leaseMs: number
+  /** For a job that this process put off itself and has room for now: the time until when. */
+  putOffUntil?: Timestamp
 }
 
 /**
@@ -32,30 +35,40 @@ export interface ClaimOptions {
  * or locked: whoever holds the lock takes it, or moves it so that another bell follows.
  */
 export async function claim(tx: Tx, options: ClaimOptions): Promise<ClaimedJob | undefined> {
-  const { jobId, worker, leaseMs } = options
+  const { jobId, worker, leaseMs, putOffUntil } = options
   const { rows } = await sql<ClaimedJob>`
     UPDATE jobs SET state = 'running', claim = ${randomUUID()}, worker = ${worker},
       lease_until = clock_timestamp() + ${milliseconds(leaseMs)},
       attempts = attempts + 1, ring_again_at = NULL
-    WHERE id = (${lockDue(jobId)}) AND state = 'pending' AND due_at <= clock_timestamp()
+    WHERE id = (${lockDue(jobId, putOffUntil)}) AND ${isDue(putOffUntil)}
     RETURNING ${claimedJob}`.execute(tx)
   return rows[0]
 }
 
-/** Leaves a due job for later, without counting anything: it is announced again when due. */
-export async function postpone(db: Executor, jobId: string, delayMs: number): Promise<void> {
-  await sql`
+/**
+ * Leaves a due job for later, without counting anything: it is announced again when due. Returns when;
+ * undefined when it was not pending, not due, or locked.
+ */
+export async function postpone(
+  db: Executor,
+  jobId: string,
+  delayMs: number,
+): Promise<Timestamp | undefined> {
+  const { rows } = await sql<{ dueAt: Timestamp }>`
     UPDATE jobs SET due_at = clock_timestamp() + ${milliseconds(delayMs)}, ring_again_at = NULL
-    WHERE id = (${lockDue(jobId)}) AND state = 'pending' AND due_at <= clock_timestamp()`.execute(
-    db,
-  )
+    WHERE id = (${lockDue(jobId)}) AND ${isDue()}
+    RETURNING due_at AS "dueAt"`.execute(db)
+  return rows[0]?.dueAt
 }
 
-function lockDue(jobId: string): RawBuilder<unknown> {
+function lockDue(jobId: string, putOffUntil?: Timestamp): RawBuilder<unknown> {
   return sql`
-    SELECT id FROM jobs
-    WHERE id = ${jobId} AND state = 'pending' AND due_at <= clock_timestamp()
-    FOR UPDATE SKIP LOCKED`
+    SELECT id FROM jobs WHERE id = ${jobId} AND ${isDue(putOffUntil)} FOR UPDATE SKIP LOCKED`
+}
+
+function isDue(putOffUntil?: Timestamp): RawBuilder<unknown> {
+  return sql`state = 'pending'
+    AND (due_at <= clock_timestamp() OR due_at = ${putOffUntil ?? null}::timestamptz)`
 }
 
 /** The columns of a running job, as its handler sees it. */

@@ -111,10 +111,12 @@ export type Settlement = (tx: Tx) => Promise<'done' | 'dropped'>
  */
 export interface JobHandler<P = unknown> {
   /**
-   * Asked before a claim, without a lock: false leaves the job for later without counting anything
-   * (a gate of the handler's is full). Must be quick and must not throw.
+   * Asked before a claim, without a lock: takes a place in a gate of the handler's, which is given back
+   * by disposing of it when the attempt has ended. Undefined: there is none, the job is left for later
+   * without counting anything, and asked for again when one of ours has ended. Must be quick and must
+   * not throw.
    */
-  admit?(payload: P): boolean
+  admit?(payload: P): Disposable | undefined
   /** The claim is taken. False: there is nothing left to work for, the job ends `done`, result `dropped`. */
   onClaimed(tx: Tx, job: ClaimedJob<P>): Promise<boolean>
   /** The work, outside any transaction. Resolves to the settlement; throws to fail the attempt. */

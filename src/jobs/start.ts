@@ -2,6 +2,7 @@
 // here who knows the job. A claim that its owner cannot follow is a failed attempt like any other.
 
 import type { Database, Tx } from '../database/database.ts'
+import type { Timestamp } from '../database/tables.ts'
 import { isAppError } from '../errors.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -23,52 +24,88 @@ export interface StarterOptions {
   log: Logger
 }
 
+/** A job that is due, of a kind that is known here. */
+export interface Candidate {
+  jobId: string
+  bound: BoundJob
+  due: DueJob
+  /** Of a job that this process has put off. */
+  putOffUntil?: Timestamp
+}
+
+export interface PutOff {
+  candidate: Candidate
+  /** From now until it is announced again. */
+  pauseMs: number
+}
+
 export interface StartedJob {
   job: ClaimedJob
   bound: BoundJob
 }
 
-/** Waits before a job that was not admitted is announced again: they grow with its rings, up to the second. */
-const FIRST_PAUSE_MS = 250
-const LONGEST_PAUSE_MS = 5_000
+/** All of them throw `unavailable`. */
+export interface Starter {
+  /** The job of a bell; undefined when there is nothing to run for anybody here. */
+  find(jobId: string): Promise<Candidate | undefined>
+  /** Leaves a due job for later, when it is announced again. Undefined when somebody was faster. */
+  putOff(candidate: Candidate): Promise<PutOff | undefined>
+  /** Claims the job; undefined when it ended with that, or somebody was faster. */
+  start(candidate: Candidate): Promise<StartedJob | undefined>
+}
+
+/** Waits before a job that was put off is announced again: they grow with its rings, up to the second. */
+const FIRST_PAUSE_MS = 1_000
+const LONGEST_PAUSE_MS = 15_000
 /** For jobs of a newer release, until one of its workers hears the bell. */
 const UNKNOWN_PAUSE_MS = 60_000
 
-/** Returns a function that claims the job of a bell: undefined when there is nothing to run. Throws `unavailable`. */
-export function createStarter(
-  options: StarterOptions,
-): (jobId: string) => Promise<StartedJob | undefined> {
+export function createStarter(options: StarterOptions): Starter {
   const { database, jobs, bounds, log } = options
+  const { db } = database
   const unknown = new Set<string>()
-  const later = (jobId: string, pauseMs: number) =>
-    postpone(database.db, jobId, pauseMs * (0.5 + bounds.random() / 2))
+  const jittered = (pauseMs: number) => pauseMs * (0.5 + bounds.random() / 2)
 
-  const bindingOf = (name: string) => {
-    const bound = jobs.get(name)
-    if (!bound && !unknown.has(name)) log.warn({ job: name }, 'nobody here knows this kind of job')
-    if (!bound) unknown.add(name)
-    return bound
+  const leaveToOthers = async (jobId: string, name: string) => {
+    if (!unknown.has(name)) log.warn({ job: name }, 'nobody here knows this kind of job')
+    unknown.add(name)
+    await postpone(db, jobId, jittered(UNKNOWN_PAUSE_MS))
   }
-  return async (jobId) => {
-    const due = isUuid(jobId) ? await readDue(database.db, jobId) : undefined
-    if (!due) return undefined
-    const bound = bindingOf(due.name)
-    if (!bound) return void (await later(jobId, UNKNOWN_PAUSE_MS))
-    if (!isAdmitted(bound, due)) return void (await later(jobId, pauseAfter(due.rings)))
-    try {
-      return await startJob(jobId, bound, options)
-    } catch (error) {
-      if (isAppError(error, 'unavailable')) throw error
-      log.error({ err: error, job_id: jobId, job: due.name }, 'a claim failed')
-      if (!(await failToStart(jobId, bound, { ...options, error })))
-        await later(jobId, pauseAfter(due.rings))
-      return undefined
-    }
+  const putOff: Starter['putOff'] = async (candidate) => {
+    const { jobId, due } = candidate
+    const pauseMs = jittered(pauseAfter(due.rings))
+    const putOffUntil = await postpone(db, jobId, pauseMs)
+    if (putOffUntil === undefined) return undefined
+    return { candidate: { ...candidate, putOffUntil }, pauseMs }
+  }
+  return {
+    putOff,
+    find: async (jobId) => {
+      const due = isUuid(jobId) ? await readDue(db, jobId) : undefined
+      if (!due) return undefined
+      const bound = jobs.get(due.name)
+      if (!bound) return void (await leaveToOthers(jobId, due.name))
+      return { jobId, bound, due }
+    },
+    start: async (candidate) => {
+      try {
+        return await startJob(candidate, options)
+      } catch (error) {
+        if (isAppError(error, 'unavailable')) throw error
+        log.error({ err: error, job_id: candidate.jobId }, 'a claim failed')
+        if (!(await failToStart(candidate, error, options))) await putOff(candidate)
+        return undefined
+      }
+    },
   }
 }
 
-function isAdmitted({ handler, isPayload }: BoundJob, { payload }: DueJob): boolean {
-  return !isPayload(payload) || handler.admit?.(payload) !== false
+const NO_PLACE: Disposable = { [Symbol.dispose]: () => {} }
+
+/** A place for the job; undefined while its handler has no room. What no handler can read needs none. */
+export function admit({ bound: { handler, isPayload }, due }: Candidate): Disposable | undefined {
+  if (!handler.admit || !isPayload(due.payload)) return NO_PLACE
+  return handler.admit(due.payload)
 }
 
 function pauseAfter(rings: number): number {
@@ -76,12 +113,11 @@ function pauseAfter(rings: number): number {
 }
 
 async function startJob(
-  jobId: string,
-  bound: BoundJob,
+  { bound, ...candidate }: Candidate,
   { database, log, ...options }: StarterOptions,
 ): Promise<StartedJob | undefined> {
   const claimed = await database.transaction(async (tx) => {
-    const job = await claim(tx, { jobId, ...options })
+    const job = await claim(tx, { ...candidate, ...options })
     return job && { job, move: await enter(tx, job, bound) }
   })
   if (!claimed) return undefined
@@ -117,15 +153,15 @@ export async function buryUnreadable(
 
 /** The attempt is over before it began: it is claimed and failed at once. False when that failed too. */
 async function failToStart(
-  jobId: string,
-  bound: BoundJob,
-  { database, bounds, log, error, ...options }: StarterOptions & { error: unknown },
+  { bound, ...candidate }: Candidate,
+  error: unknown,
+  { database, bounds, log, ...options }: StarterOptions,
 ): Promise<boolean> {
   const { handler } = bound
   const verdict = judge(handler, error, log)
   try {
     const failed = await database.transaction(async (tx) => {
-      const job = await claim(tx, { jobId, ...options })
+      const job = await claim(tx, { ...candidate, ...options })
       const locked = job && (await lockClaimed(tx, job))
       return locked && { job, move: await fail(tx, { job, locked, handler, verdict, bounds }) }
     })
@@ -134,7 +170,7 @@ async function failToStart(
     return true
   } catch (defect) {
     if (isAppError(defect, 'unavailable')) throw defect
-    log.error({ err: defect, job_id: jobId }, 'a job can neither be started nor failed')
+    log.error({ err: defect, job_id: candidate.jobId }, 'a job can neither be started nor failed')
     return false
   }
 }

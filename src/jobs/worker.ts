@@ -3,15 +3,13 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../database/database.ts'
-import { isAppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Queue } from '../queue/queue.ts'
-import { type AttemptEngine, runAttempt } from './attempt.ts'
+import { createAttempts } from './attempts.ts'
 import type { BoundJobs } from './bind.ts'
-import { LeaseLost, WorkerStopping } from './job.ts'
+import { createIntake } from './intake.ts'
 import { openLeases } from './leases.ts'
-import { createSlots, type Slot } from './slots.ts'
-import { createStarter, type StartedJob } from './start.ts'
+import { createStarter } from './start.ts'
 
 export interface WorkerSettings {
   /** Jobs in flight at most. */
@@ -56,72 +54,39 @@ const HAND_BACK_MS = 2_000
 export function openWorker(options: WorkerOptions): Worker {
   const { database, queue, jobs, name, settings, log } = options
   const { random = Math.random, now = () => performance.now() } = options
-  const { concurrency, leaseMs, maxAgeMs } = settings
+  const { concurrency, leaseMs, maxAgeMs, graceMs = GRACE_MS } = settings
   const bounds = { maxAgeMs, random }
-  const slots = createSlots(concurrency)
-  const leases = openLeases({ db: database.db, ...settings, log, now })
-  const startJob = createStarter({ database, jobs, worker: name, leaseMs, bounds, log })
   const listening = new AbortController()
   const leaving = new AbortController()
-  const running = new Map<AbortController, Promise<void>>()
-  let graceMs = settings.graceMs ?? GRACE_MS
-  const engine: AttemptEngine = {
-    database,
-    bounds,
-    graceMs: () => graceMs,
-    patienceMs: leaseMs,
-    leaving: leaving.signal,
-    log,
-  }
 
-  const run = async (started: StartedJob, ending: AbortController, claimedAt: number) => {
-    const lose = () => ending.abort(new LeaseLost('The lease of the job was lost.'))
-    using lease = leases.hold(started.job, claimedAt, lose)
-    await runAttempt({ ...started, lease, ending }, engine)
-  }
-  const fill = async (slot: Slot, jobId: string) => {
-    const claimedAt = now()
-    const started = await startJob(jobId)
-    if (!started) return slot.release()
-    const ending = new AbortController()
-    const ended = run(started, ending, claimedAt).finally(() => {
-      running.delete(ending)
-      slot.release()
-    })
-    running.set(ending, ended)
-  }
-  const answer = async (jobId: string) => {
-    const slot = await slots.take(listening.signal)
-    if (!slot) return
-    try {
-      await fill(slot, jobId)
-    } catch (error) {
-      slot.release()
-      // The bell is gone, but not the job: it is rung again.
-      if (isAppError(error, 'unavailable'))
-        log.debug({ err: error }, 'a bell could not be answered')
-      else throw error
-    }
-  }
-  const listened = queue.listen(answer, {
+  const leases = openLeases({ db: database.db, ...settings, log, now })
+  const attempts = createAttempts({
+    leases,
+    graceMs,
+    engine: { database, bounds, patienceMs: leaseMs, leaving: leaving.signal, log },
+  })
+  const intake = createIntake({
+    starter: createStarter({ database, jobs, worker: name, leaseMs, bounds, log }),
+    concurrency,
+    run: attempts.run,
+    signal: listening.signal,
+    log,
+    now,
+  })
+  const listened = queue.listen(intake.answer, {
     concurrency: Math.min(concurrency, BELLS_IN_HAND),
     signal: listening.signal,
   })
 
-  const finishAll = async () => {
-    await listened
-    await Promise.all(running.values())
-  }
   const close = async (deadlineMs: number) => {
     const reservedMs = Math.min(HAND_BACK_MS, deadlineMs / 2)
     listening.abort()
-    const finished = finishAll()
+    const finished = listened.then(intake.finish)
     await within(deadlineMs - reservedMs, finished)
-    graceMs = reservedMs / 2
-    for (const ending of running.keys()) ending.abort(new WorkerStopping('The worker stops.'))
+    attempts.handBack(reservedMs / 2)
     await within(reservedMs, finished)
     leaving.abort()
-    if (running.size > 0) log.warn({ jobs: running.size }, 'jobs were left to their leases')
+    if (attempts.count > 0) log.warn({ jobs: attempts.count }, 'jobs were left to their leases')
     await leases[Symbol.asyncDispose]()
   }
   let closing: Promise<void> | undefined

@@ -3,38 +3,26 @@ import { test } from 'node:test'
 import { createHostGate } from './host-gate.ts'
 
 const slow = 'http://slow.example/1.jpg'
-const { signal } = new AbortController()
 
-test('a host lets in so many, and the next one when one leaves', async () => {
+test('a host lets in so many, and the next one when one has left', () => {
   const gate = createHostGate(2)
-  const first = await gate.enter(slow, signal)
-  await gate.enter(slow, signal)
-  assert.equal(gate.hasRoom(slow), false)
-  let third = false
-  const entered = gate.enter(slow, signal).then(() => {
-    third = true
-  })
-  await new Promise(setImmediate)
-  assert.equal(third, false)
+  const first = gate.enter(slow)
+  assert.ok(first && gate.enter('http://slow.example/2.jpg'))
+  assert.equal(gate.enter(slow), undefined)
   first[Symbol.dispose]()
-  await entered
-  assert.equal(gate.hasRoom(slow), false)
+  assert.ok(gate.enter(slow))
+  assert.equal(gate.enter(slow), undefined)
 })
 
-test('another host is not held up', async () => {
+test('another host, or another port of it, is not held up', () => {
   const gate = createHostGate(1)
-  await gate.enter(slow, signal)
-  assert.equal(gate.hasRoom('http://quick.example/1.jpg'), true)
-  await gate.enter('http://quick.example/1.jpg', signal)
+  assert.ok(gate.enter(slow))
+  assert.ok(gate.enter('http://quick.example/1.jpg'))
+  assert.ok(gate.enter('http://slow.example:8080/1.jpg'))
 })
 
-test('who gives up waiting leaves no place taken', async () => {
+test('what is no URL has a gate of its own', () => {
   const gate = createHostGate(1)
-  const first = await gate.enter(slow, signal)
-  const abort = new AbortController()
-  const waiting = gate.enter(slow, abort.signal)
-  abort.abort(new Error('stopped'))
-  await assert.rejects(waiting, /stopped/)
-  first[Symbol.dispose]()
-  assert.equal(gate.hasRoom(slow), true)
+  assert.ok(gate.enter('not a url'))
+  assert.equal(gate.enter('neither'), undefined)
 })

@@ -51,7 +51,6 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
   const work = async (job: Job, progress: Progress, signal: AbortSignal): Promise<StagesResult> => {
     const path = join(spoolDirectory, job.claim)
     try {
-      using _place = await hosts.enter(job.payload.sourceUrl, signal)
       return await stages.run({ url: job.payload.sourceUrl, path, progress, signal })
     } catch (error) {
       const { stage } = progress.report()
@@ -81,7 +80,7 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
   }
 
   return {
-    admit: ({ sourceUrl }) => hosts.hasRoom(sourceUrl),
+    admit: ({ sourceUrl }) => hosts.enter(sourceUrl),
 
     onClaimed: async (tx, job) => {
       const { maxAttempts, worker, trace } = job

@@ -485,9 +485,9 @@ describeOnEachDatabase('a worker', (engine) => {
       await using worker = start(recorder, { random: () => 0 })
       const id = await addJob(database)
       for (const [rings, waitMs] of [
-        [1, 125],
-        [3, 500],
-        [50, 2_500],
+        [1, 500],
+        [3, 2_000],
+        [50, 7_500],
       ] as const) {
         await sql`UPDATE jobs SET due_at = clock_timestamp(), rings = ${rings} WHERE id = ${id}`.execute(
           database.db,
@@ -503,10 +503,13 @@ describeOnEachDatabase('a worker', (engine) => {
 
     test('is not taken while the handler has no room: the job waits, uncounted, and is announced again', async () => {
       let hasRoom = false
-      const recorder = record({ admit: () => hasRoom })
+      let placesLeft = 0
+      const recorder = record({
+        admit: () => (hasRoom ? { [Symbol.dispose]: () => void placesLeft++ } : undefined),
+      })
       await using worker = start(recorder, { random: () => 0 })
       const id = await addJob(database)
-      const earliest = await clockPlus(database, 125)
+      const earliest = await clockPlus(database, 500)
       await worker.ring(id)
       const row = await readJob(database, id)
       assert.deepEqual(
@@ -519,6 +522,38 @@ describeOnEachDatabase('a worker', (engine) => {
       await age(database, id, 1_000)
       await worker.ring(id)
       assert.equal((await settled(id)).state, 'done')
+      await eventually(() => assert.equal(placesLeft, 1))
+    })
+
+    test('that had to wait for room is taken as soon as another attempt has ended', async () => {
+      const { promise: gate, resolve: finish } = Promise.withResolvers<void>()
+      let places = 1
+      const recorder = record({
+        admit: () => {
+          if (places === 0) return undefined
+          places--
+          return { [Symbol.dispose]: () => void places++ }
+        },
+        run: async () => {
+          await gate
+          return async () => 'done'
+        },
+      })
+      await using worker = start(recorder)
+      const [first, second, third] = [
+        await addJob(database),
+        await addJob(database),
+        await addJob(database),
+      ]
+      for (const id of [first, second, third]) await worker.ring(id)
+      const { due_at: until } = await readJob(database, third)
+      // Put off by somebody else meanwhile: then it is no longer for us to take early.
+      await age(database, second, -1)
+      finish()
+      assert.equal((await settled(third)).state, 'done')
+      assert.ok(until > (await clockPlus(database, 0)), 'it was due anyway')
+      assert.equal((await readJob(database, second)).state, 'pending')
+      await eventually(() => assert.equal(places, 1))
     })
 
     test('is not taken for a kind of job that nobody here knows', async () => {

@@ -1,0 +1,88 @@
+// From bells to running attempts: a slot, a place where the handler has room, a claim. What has no room
+// is put off, and remembered until some attempt of ours has ended.
+
+import { isAppError } from '../errors.ts'
+import type { Logger } from '../observability/logger.ts'
+import { createParking } from './parking.ts'
+import { createSlots, type Slot } from './slots.ts'
+import { admit, type Candidate, type StartedJob, type Starter } from './start.ts'
+
+export interface IntakeOptions {
+  starter: Starter
+  /** Jobs in flight at most. */
+  concurrency: number
+  /** Runs the attempt of a claimed job; `claimedAt` is `now()` before the claim. Never rejects. */
+  run(started: StartedJob, claimedAt: number): Promise<void>
+  /** Aborted when nothing more is to be taken in. */
+  signal: AbortSignal
+  log: Logger
+  /** Monotonic milliseconds. */
+  now: () => number
+}
+
+export interface Intake {
+  /** Answers a bell: resolves when its job is claimed, refused, or put off. Never rejects. */
+  answer(jobId: string): Promise<void>
+  /** Resolves when no attempt is under way any more. */
+  finish(): Promise<void>
+}
+
+export function createIntake(options: IntakeOptions): Intake {
+  const { starter, run, signal, log, now } = options
+  const slots = createSlots(options.concurrency)
+  const parking = createParking(now)
+  const underWay = new Set<Promise<void>>()
+
+  const track = (work: Promise<void>) => {
+    const ended = work.finally(() => underWay.delete(ended))
+    underWay.add(ended)
+  }
+  /** The bell is lost, but not the job: it is rung again. */
+  const report = (error: unknown) => {
+    const level = isAppError(error, 'unavailable') ? 'debug' : 'error'
+    log[level]({ err: error }, 'a bell could not be answered')
+  }
+  /** Slot and place stay with the attempt until it has ended, and are given back when there is none. */
+  const enter = async (candidate: Candidate, place: Disposable, slot: Slot) => {
+    const leave = () => {
+      place[Symbol.dispose]()
+      slot.release()
+      resume()
+    }
+    const claimedAt = now()
+    const started = await starter.start(candidate).catch(report)
+    if (started) track(run(started, claimedAt).finally(leave))
+    else leave()
+  }
+  const resume = () => {
+    const next = signal.aborted ? undefined : parking.next()
+    if (next) track(enterParked(next.candidate, next.place))
+  }
+  const enterParked = async (candidate: Candidate, place: Disposable) => {
+    const slot = await slots.take(signal)
+    if (slot) await enter(candidate, place, slot)
+    else place[Symbol.dispose]()
+  }
+  const consider = async (jobId: string, slot: Slot) => {
+    parking.remove(jobId)
+    const candidate = await starter.find(jobId)
+    const place = candidate && admit(candidate)
+    if (place) return await enter(candidate, place, slot)
+    const parked = candidate && (await starter.putOff(candidate))
+    if (parked) parking.add(parked)
+    slot.release()
+  }
+  return {
+    answer: async (jobId) => {
+      const slot = await slots.take(signal)
+      if (!slot) return
+      await consider(jobId, slot).catch((error: unknown) => {
+        slot.release()
+        report(error)
+      })
+    },
+    finish: async () => {
+      while (underWay.size > 0) await Promise.all(underWay)
+    },
+  }
+}
