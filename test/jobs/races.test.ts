@@ -3,6 +3,7 @@
 // both must have won at times, or the test would not have raced anything.
 
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,10 +21,22 @@ import { makeDueNow, redrive } from '../../src/jobs/redrive.ts'
 import { ring, unring } from '../../src/jobs/ring.ts'
 import { settle } from '../../src/jobs/settle.ts'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
-import { addJob, age, type JobRow, readJob, record, settings, silent, testJob } from './support.ts'
+import {
+  addJob,
+  addJobs,
+  age,
+  type JobRow,
+  readJob,
+  record,
+  settings,
+  silent,
+  testJob,
+} from './support.ts'
 
 const ROUNDS = Number(process.env.TEST_RACE_ROUNDS ?? 200)
 const HOUR_MS = 3_600_000
+/** Leaves the transaction's context, as another process would be. */
+const outside = AsyncLocalStorage.snapshot()
 const bounds = { maxAgeMs: 24 * HOUR_MS, random: () => 0.5 }
 const verdict = {
   failure: { code: 'origin_error', detail: 'as the test wants it', retryable: true },
@@ -278,6 +291,28 @@ describeOnPostgres('two moves that meet on one job', () => {
         assert.equal(row.rings, 2)
       },
     })
+  })
+
+  test('four announcers at once keep to one window, round after round', async () => {
+    await sql`DELETE FROM jobs`.execute(database.db)
+    await addJobs(database, 2_000)
+    for (let i = 0; i < 30; i++) {
+      const rounds = Array.from({ length: 4 }, () =>
+        ring(database, { window: 50, ringAgainMs: 15_000 }),
+      )
+      const rung = (await Promise.all(rounds)).flat()
+      assert.equal(rung.length, 50)
+      await sql`DELETE FROM jobs WHERE id = ANY(${rung}::uuid[])`.execute(database.db)
+    }
+  })
+
+  test('a claim does not wait for a row that somebody has locked', async () => {
+    const subject = await announced()
+    await database.transaction(async (tx) => {
+      await makeDueNow(tx, subject.name, subject.id)
+      assert.equal(await outside(() => claims(subject)), false)
+    })
+    assert.equal(await claims(subject), true)
   })
 
   test('ring and redrive', async () => {
