@@ -1,40 +1,13 @@
 // What an operator types. Commands print their result to standard output, mistakes to standard error.
 // Exit codes: 0 done, 1 failed, 2 called or configured wrongly.
 
-import { parseArgs } from 'node:util'
-import { loadConfig } from '../config/config.ts'
-import { ConfigError } from '../config/config-error.ts'
-import { renderSettingsJson, renderSettingsTable } from './config-command.ts'
-import { migrateDatabase } from './migrate-command.ts'
-import { serve } from './serve-command.ts'
+import packageJson from '../../package.json' with { type: 'json' }
+import { type Command, columns, isUsageError, usageError } from './command.ts'
+import { configCommand } from './config-command.ts'
+import { migrateCommand } from './migrate-command.ts'
+import { serveCommand } from './serve-command.ts'
 
-const HELP = `Vitrine: a product catalogue whose pictures are processed in the background.
-
-Usage: vitrine <command> [options]
-
-Commands
-  serve     run the service (npm start)
-  migrate   bring the database's schema up to date (npm run migrate)
-  config    print every setting, its value and where it came from
-
-Options
-  --role api|worker|all   what this process does          (ROLE)
-  --host ADDRESS          where the API listens           (HOST)
-  --port PORT             and on which port               (PORT)
-  --json                  for machines: config prints JSON
-  --help                  this text
-
-Settings come from options, the environment, .env and config.yaml, in this order;
-docs/configuration.md lists them. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
-`
-
-const options = {
-  role: { type: 'string' },
-  host: { type: 'string' },
-  port: { type: 'string' },
-  json: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const
+const commands: readonly Command[] = [serveCommand, migrateCommand, configCommand]
 
 /** Runs one command line, without the program's own name. Resolves to the exit code; never rejects. */
 export async function runCli(args: readonly string[]): Promise<number> {
@@ -47,44 +20,46 @@ export async function runCli(args: readonly string[]): Promise<number> {
 }
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
-  const [command, ...extra] = positionals
-  if (values.help || command === undefined) {
-    process.stdout.write(HELP)
-    return command === undefined && !values.help ? 2 : 0
+  const command = commandNamed(args)
+  if (args.some((arg) => arg === '--help' || arg === '-h')) {
+    process.stdout.write(command?.help ?? overview(args))
+    return 0
   }
-  if (extra.length > 0) throw usageError(`unexpected argument: ${extra[0]}`)
-  const load = () =>
-    loadConfig({ overrides: { ROLE: values.role, HOST: values.host, PORT: values.port } })
-  switch (command) {
-    case 'serve':
-      return await serve(load())
-    case 'migrate':
-      process.stdout.write(await migrateDatabase(load()))
-      return 0
-    case 'config': {
-      const { settings } = load()
-      process.stdout.write(
-        values.json ? renderSettingsJson(settings) : renderSettingsTable(settings),
-      )
-      return 0
-    }
-    default:
-      throw usageError(`there is no command ${command}`)
+  if (command) return await command.run(args.slice(command.name.split(' ').length))
+  if (args[0] === '--version') {
+    process.stdout.write(`${packageJson.version}\n`)
+    return 0
   }
+  if (args.length > 0) throw usageError(`there is no command ${wordsOf(args).join(' ') || args[0]}`)
+  process.stderr.write(overview(args))
+  return 2
 }
 
-const USAGE = 'ERR_VITRINE_USAGE'
-
-function usageError(message: string): Error {
-  return Object.assign(new Error(`${message}; see vitrine --help`), { code: USAGE })
+function commandNamed(args: readonly string[]): Command | undefined {
+  return commands.find(({ name }) => name.split(' ').every((word, at) => word === args[at]))
 }
 
-function isUsageError(error: unknown): boolean {
-  const code = (error as { code?: unknown } | undefined)?.code
-  return (
-    error instanceof ConfigError ||
-    code === USAGE ||
-    (typeof code === 'string' && code.startsWith('ERR_PARSE_ARGS'))
-  )
+/** The list of commands; of a group when its word is given. */
+function overview(args: readonly string[]): string {
+  const [group] = wordsOf(args)
+  const ofGroup = commands.filter(({ name }) => name.startsWith(`${group} `))
+  const shown = ofGroup.length > 0 ? ofGroup : commands
+  const rows = shown.map(({ name, summary }) => [name, summary] as const)
+  return `Vitrine: a product catalogue whose pictures are processed in the background.
+
+Usage: vitrine <command> [options]
+
+Commands
+${columns(rows)}
+
+\`vitrine <command> --help\` tells the options of each; \`vitrine --version\` the version.
+Settings come from options, the environment, .env and config.yaml, in this order;
+docs/configuration.md lists them. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+`
+}
+
+/** What stands before the first option. */
+function wordsOf(args: readonly string[]): readonly string[] {
+  const end = args.findIndex((arg) => arg.startsWith('-'))
+  return end < 0 ? args : args.slice(0, end)
 }

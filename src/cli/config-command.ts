@@ -1,8 +1,25 @@
-// What `vitrine config` prints: every setting as it took effect and where it came from. Pure; the
-// values arrive with their secrets masked already.
+// `vitrine config`: every setting as it took effect and where it came from. The values arrive with
+// their secrets masked already.
 
+import { loadConfig } from '../config/config.ts'
 import type { EffectiveSetting } from '../config/effective-settings.ts'
 import { settingGroups } from '../config/settings.ts'
+import { defineCommand } from './command.ts'
+import { overridesOf, settingOptions } from './setting-options.ts'
+
+export const configCommand = defineCommand({
+  name: 'config',
+  summary: 'print every setting, its value and where it came from',
+  options: {
+    ...settingOptions,
+    json: { type: 'boolean', description: 'for machines: print JSON' },
+  },
+  run: async ({ values }) => {
+    const { settings } = loadConfig({ overrides: overridesOf(values) })
+    process.stdout.write(values.json ? renderSettingsJson(settings) : renderSettingsTable(settings))
+    return 0
+  },
+})
 
 const NAME_WIDTH = 26
 const VALUE_WIDTH = 38

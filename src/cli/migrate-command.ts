@@ -1,13 +1,24 @@
 // `vitrine migrate`: brings the database's schema up to date and ends.
 
-import type { LoadedConfig } from '../config/config.ts'
+import { type LoadedConfig, loadConfig } from '../config/config.ts'
 import { migrate } from '../database/migrate.ts'
 import { waitForDatabase } from '../database/wait.ts'
 import { createLogger } from '../observability/logger.ts'
+import { defineCommand } from './command.ts'
 import { stopSignal } from './stop-signals.ts'
 
+export const migrateCommand = defineCommand({
+  name: 'migrate',
+  summary: "bring the database's schema up to date (npm run migrate)",
+  options: {},
+  run: async () => {
+    process.stdout.write(await migrateDatabase(loadConfig()))
+    return 0
+  },
+})
+
 /** Returns what to print. Throws an Error for the operator. */
-export async function migrateDatabase({ config }: LoadedConfig): Promise<string> {
+async function migrateDatabase({ config }: LoadedConfig): Promise<string> {
   const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
   await using database = await waitForDatabase(config.database, {
     timeoutMs: config.startTimeoutMs,

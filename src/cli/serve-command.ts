@@ -1,17 +1,28 @@
 // `vitrine serve`: runs the service until it is told to stop.
 
 import { addAbortListener, once } from 'node:events'
-import { compose, type Running } from '../app/compose.ts'
-import type { Config, LoadedConfig } from '../config/config.ts'
+import type { Running } from '../app/compose.ts'
+import { type Config, type LoadedConfig, loadConfig } from '../config/config.ts'
 import { createLogger, type Logger } from '../observability/logger.ts'
+import { defineCommand } from './command.ts'
+import { overridesOf, settingOptions } from './setting-options.ts'
 import { stopSignal } from './stop-signals.ts'
 
+export const serveCommand = defineCommand({
+  name: 'serve',
+  summary: 'run the service (npm start)',
+  options: settingOptions,
+  run: async ({ values }) => await serve(loadConfig({ overrides: overridesOf(values) })),
+})
+
 /** Resolves to the exit code: 0 after a clean stop, 1 when the start failed or stopping took too long. */
-export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
+async function serve({ config, warnings }: LoadedConfig): Promise<number> {
   const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
   const log = logOf('app')
   for (const warning of warnings) log.warn(warning)
   const signal = stopSignal()
+  // The whole service: other commands start in a quarter of the time without it.
+  const { compose } = await import('../app/compose.ts')
   const running = await compose({ config, logOf, signal }).catch((error: unknown) => {
     if (!signal.aborted) log.fatal(failureLine(error, log), describe(error))
     return undefined
