@@ -16,11 +16,19 @@ export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {
   ajv.removeKeyword('multipleOf').addVocabulary(['multipleOf', 'x-expected'])
   // Published too; what a URL may be is the address policy's to say.
   ajv.addFormat('uri', true)
-  return ({ schema, httpPart }) => {
+  return ({ schema: declared, httpPart }) => {
+    const schema = httpPart === 'headers' ? withLowerCaseNames(declared) : declared
     const validate = ajv.compile(schema)
     if (httpPart !== 'querystring') return (body: unknown) => validateBody(validate, schema, body)
     return (query: Query) => validateQuery(validate, schema, query)
   }
+}
+
+/** Header fields are published as they are written, and arrive in lower case. */
+function withLowerCaseNames(schema: TSchema): TSchema {
+  const { properties = {} } = schema as { properties?: Record<string, TSchema> }
+  const lowered = Object.entries(properties).map(([name, rule]) => [name.toLowerCase(), rule])
+  return { ...schema, properties: Object.fromEntries(lowered) }
 }
 
 function validateBody(validate: ValidateFunction, schema: TSchema, body: unknown): Outcome {
