@@ -132,7 +132,7 @@ describeOnPostgres('two moves that meet on one job', () => {
     const jobs = bindJobs(
       bindJob({ ...testJob, name }, { ...handler, onCommitted: () => void reaped++ }),
     )
-    await reap({ database, jobs, settings, log: silent, random: bounds.random })
+    await reap({ database, jobs, settings, log: silent, random: () => 0 })
     return reaped > 0
   }
   const redrives: Move = async ({ id: key, name }) => {
@@ -306,6 +306,15 @@ describeOnPostgres('two moves that meet on one job', () => {
     }
   })
 
+  test('an announcer does not wait for another', async () => {
+    await addJob(database)
+    await database.transaction(async (tx) => {
+      await sql`SELECT FROM announcer FOR UPDATE`.execute(tx)
+      const elsewhere = await outside(() => ring(database, { window: 50, ringAgainMs: 15_000 }))
+      assert.deepEqual(elsewhere, [])
+    })
+  })
+
   test('a claim does not wait for a row that somebody has locked', async () => {
     const subject = await announced()
     await database.transaction(async (tx) => {
@@ -396,7 +405,6 @@ describeOnPostgres('two moves that meet on one job', () => {
     await race({
       from: expired,
       moves: [reaps, claims],
-      contested: [0],
       check: ([reaped, claimed], row) => {
         assert.ok(!claimed || reaped)
         assert.equal(row.state, claimed || !reaped ? 'running' : 'pending')
