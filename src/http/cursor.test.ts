@@ -2,26 +2,46 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { AppError, isAppError } from '../errors.ts'
-import { decodeCursor, encodeCursor } from './cursor.ts'
+import type { ProductPosition, ProductSort } from '../products/product-list.ts'
+import { decodeCursor, encodeCursor, type ProductListKey } from './cursor.ts'
 
-const position = {
-  createdAt: '2026-11-20T08:00:00.123456Z',
-  id: '0199f3c2-0000-7000-8000-000000000001',
+const position = ['2026-11-20T08:00:00.123456Z', '0199f3c2-0000-7000-8000-000000000001']
+const list: ProductListKey = { filter: { userId: '1234', minPrice: '50' }, sort: '-created_at' }
+const cursor = encodeCursor(position, list)
+
+const places: [ProductSort, ProductPosition][] = [
+  ['created_at', position],
+  ['-product_price', ['9999999999.99', position[1] ?? '']],
+  ['product_price', ['0.00', position[1] ?? '']],
+  ['product_name', ['žluť "\\ 🙂'.repeat(20), position[1] ?? '']],
+  ['relevance', ['0.6079271', ...position, ...position]],
+  ['relevance', ['1e-20', ...position, ...position]],
+]
+for (const [sort, place] of places) {
+  test(`a cursor leads back to its place, at full precision: ${sort} ${place[0]?.slice(0, 20)}`, () => {
+    const made = encodeCursor(place, { ...list, sort })
+    assert.deepEqual(decodeCursor(made, { ...list, sort }), place)
+    assert.match(made, /^[A-Za-z0-9_-]+$/)
+  })
 }
-const filter = { userId: '1234', minPrice: '50' }
-const cursor = encodeCursor(position, filter)
 
-test('a cursor leads back to its place, to the microsecond', () => {
-  assert.deepEqual(decodeCursor(cursor, filter), position)
-  assert.match(cursor, /^[A-Za-z0-9_-]+$/)
+test('the cursor of the longest name is as long as the query takes', () => {
+  const name = '\u0001'.repeat(200)
+  const longest = encodeCursor([name, position[1] ?? ''], { ...list, sort: 'product_name' })
+  assert.ok(longest.length <= 2_000, String(longest.length))
 })
 
-test('under another filter it is a mismatch', () => {
-  const others = [
-    {},
-    { userId: '1234' },
-    { userId: '1234', maxPrice: '50' },
-    { nameContains: '1234' },
+test('under another filter or order it is a mismatch', () => {
+  const others: ProductListKey[] = [
+    { filter: {}, sort: '-created_at' },
+    { filter: { userId: '1234' }, sort: '-created_at' },
+    { filter: { userId: '1234', maxPrice: '50' }, sort: '-created_at' },
+    { filter: { nameContains: '1234' }, sort: '-created_at' },
+    { filter: { words: '1234' }, sort: '-created_at' },
+    { filter: { ...list.filter, words: 'chair' }, sort: '-created_at' },
+    { filter: { ...list.filter, status: 'failed' }, sort: '-created_at' },
+    { filter: list.filter, sort: 'created_at' },
+    { filter: list.filter, sort: 'product_price' },
   ]
   for (const other of others) {
     assert.throws(() => decodeCursor(cursor, other), { code: 'cursor_mismatch' })
@@ -30,7 +50,7 @@ test('under another filter it is a mismatch', () => {
 
 const refused = (text: string) => {
   try {
-    decodeCursor(text, filter)
+    decodeCursor(text, list)
     return false
   } catch (error) {
     // Anything but an AppError would be answered with 500.
@@ -42,7 +62,7 @@ const refused = (text: string) => {
 test('what we did not make is refused, whatever it is', () => {
   const json = fc.json().map((text) => Buffer.from(text).toString('base64url'))
   const fields = fc
-    .array(fc.oneof(fc.string(), fc.constant(position.id), fc.constant(position.createdAt)))
+    .array(fc.oneof(fc.string(), fc.constantFrom(...position)))
     .map((values) => Buffer.from(JSON.stringify(values)).toString('base64url'))
   fc.assert(
     fc.property(fc.oneof(fc.string({ unit: 'binary' }), json, fields), (text) => refused(text)),
@@ -62,18 +82,29 @@ test('a cursor with one character changed, dropped or added is refused', () => {
   )
 })
 
-const impossible = [
-  { ...position, createdAt: '2026-02-30T00:00:00.000000Z' },
-  { ...position, createdAt: '2026-11-20T24:00:00.000000Z' },
-  { ...position, createdAt: '0000-01-01T00:00:00.000000Z' },
-  { ...position, createdAt: '2026-11-20T08:00:00.123Z' },
-  { ...position, createdAt: "2026-11-20T08:00:00.123456Z' OR true" },
-  { ...position, id: '1' },
+const [createdAt = '', id = ''] = position
+const impossible: [ProductSort, ProductPosition][] = [
+  ['-created_at', ['2026-02-30T00:00:00.000000Z', id]],
+  ['-created_at', ['2026-11-20T24:00:00.000000Z', id]],
+  ['-created_at', ['0000-01-01T00:00:00.000000Z', id]],
+  ['-created_at', ['2026-11-20T08:00:00.123Z', id]],
+  ['-created_at', ["2026-11-20T08:00:00.123456Z' OR true", id]],
+  ['-created_at', [createdAt, '1']],
+  ['-created_at', [createdAt]],
+  ['-created_at', [createdAt, id, id]],
+  ['-created_at', []],
+  ['product_price', ['1.2.3', id]],
+  ['product_price', ['NaN', id]],
+  ['product_price', ['99999999999.99', id]],
+  ['product_name', ['a\0b', id]],
+  ['product_name', ['\ud800', id]],
+  ['relevance', ['Infinity', createdAt, id, createdAt, id]],
+  ['relevance', ['1e999', createdAt, id, createdAt, id]],
+  ['relevance', ['0.5', createdAt, id]],
 ]
-for (const place of impossible) {
-  test(`a forged place that the database would choke on is refused: ${place.createdAt} ${place.id}`, () => {
-    assert.throws(() => decodeCursor(encodeCursor(place, filter), filter), {
-      code: 'invalid_cursor',
-    })
+for (const [sort, place] of impossible) {
+  test(`a forged place that the database would choke on is refused: ${sort} ${JSON.stringify(place)}`, () => {
+    const forged = encodeCursor(place, { ...list, sort })
+    assert.throws(() => decodeCursor(forged, { ...list, sort }), { code: 'invalid_cursor' })
   })
 }

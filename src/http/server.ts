@@ -13,6 +13,7 @@ import type { Images } from '../images/image.ts'
 import type { Health } from '../observability/health.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Products } from '../products/product.ts'
+import type { ProductLists } from '../products/product-list.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { App } from './app.ts'
 import { createErrorHandler } from './error-handler.ts'
@@ -29,6 +30,7 @@ import { registerImageRoutes } from './routes/images.ts'
 import { registerMediaRoutes } from './routes/media.ts'
 import { registerProblemRoutes } from './routes/problems.ts'
 import { registerProductEditRoutes } from './routes/product-edits.ts'
+import { registerProductListRoute } from './routes/product-list.ts'
 import { registerProductRoutes } from './routes/products.ts'
 import { createClientErrorHandler, createConnectHandler } from './socket-errors.ts'
 import { createValidatorCompiler } from './validation.ts'
@@ -45,7 +47,7 @@ export interface ServerTimeouts {
 }
 
 export interface ServerOptions {
-  products: Products
+  products: Products & ProductLists
   images: Images
   storage: Storage
   health: Health
@@ -90,6 +92,7 @@ function registerRoutes(app: App, options: ServerOptions): void {
   const { products, images, storage, health, log } = options
   const waitForPictures = createPictureWait(app, products)
   registerProductRoutes(app, { products, images, waitForPictures })
+  registerProductListRoute(app, products)
   registerProductEditRoutes(app, { products, waitForPictures })
   registerImageRoutes(app, images)
   registerMediaRoutes(app, { storage, log })

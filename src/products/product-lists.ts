@@ -2,16 +2,21 @@
 
 import type { Db } from '../database/database.ts'
 import type { Presenter } from './product-document.ts'
-import { MAX_TOTAL, type ProductLists, type ProductPosition, type ProductSort } from './product-list.ts'
+import {
+  MAX_TOTAL,
+  type ProductLists,
+  type ProductPosition,
+  type ProductSort,
+} from './product-list.ts'
 import { type ListedProduct, selectProducts } from './product-list-store.ts'
 
 export function createProductLists(db: Db, present: Presenter['document']): ProductLists {
   return {
     list: async (query) => {
       // One row more than asked for tells whether there is a next page.
-      const { rows, total } = await selectProducts(db, { ...query, limit: query.limit + 1 })
-      const page = rows.slice(0, query.limit)
-      const last = rows.length > query.limit ? page.at(-1) : undefined
+      const { products, total } = await selectProducts(db, { ...query, limit: query.limit + 1 })
+      const page = products.slice(0, query.limit)
+      const last = products.length > query.limit ? page.at(-1) : undefined
       return {
         data: page.map(present),
         next: last && positionOf(last, query.sort),

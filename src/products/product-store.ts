@@ -1,6 +1,6 @@
 // The statements of the catalogue. A product with all its pictures is read in one, and written in one.
 
-import { type RawBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Executor } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
@@ -8,7 +8,7 @@ import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import { imageJson, type StoredImage } from '../images/image-store.ts'
 import { milliseconds } from '../jobs/claim.ts'
-import type { IdempotencyKey, ProductFilter, ProductPosition } from './product.ts'
+import type { IdempotencyKey } from './product.ts'
 import type { CheckedProduct } from './product-input.ts'
 
 /** A product as it is stored: prices as decimal text, pictures as references. */
@@ -26,7 +26,7 @@ export interface StoredProduct {
   images: StoredImage[]
 }
 
-/** Of a StoredProduct, from a table or alias `products`; its pictures are `imagesJson`. */
+/** Of a StoredProduct, from whatever stands under the name `products`; its pictures are `imagesJson`. */
 export const productColumns = sql`products.id, products.user_id, products.product_name, products.product_description,
   products.product_price, products.compressed_product_images, products.version, products.edit,
   products.created_at, products.updated_at`
@@ -38,34 +38,6 @@ export async function selectProduct(db: Executor, id: string): Promise<StoredPro
   const { rows } = await sql<StoredProduct>`
     SELECT ${productColumns}, ${imagesJson} FROM products WHERE id = ${id}`.execute(db)
   return rows[0]
-}
-
-/** Newest first; at most `limit` rows after the given place. */
-export async function selectProducts(
-  db: Executor,
-  filter: ProductFilter,
-  { limit, after }: { limit: number; after?: ProductPosition | undefined },
-): Promise<StoredProduct[]> {
-  const conditions: RawBuilder<unknown>[] = [sql`true`]
-  if (filter.userId !== undefined) conditions.push(sql`user_id = ${filter.userId}`)
-  if (filter.minPrice !== undefined)
-    conditions.push(sql`product_price >= ${filter.minPrice}::numeric`)
-  if (filter.maxPrice !== undefined)
-    conditions.push(sql`product_price <= ${filter.maxPrice}::numeric`)
-  if (filter.nameContains !== undefined) {
-    conditions.push(sql`product_name ILIKE ${`%${escapeLike(filter.nameContains)}%`}`)
-  }
-  if (after) {
-    conditions.push(sql`(created_at, id) < (${after.createdAt}::timestamptz, ${after.id}::uuid)`)
-  }
-  const { rows } = await sql<StoredProduct>`
-    SELECT ${productColumns}, ${imagesJson} FROM products WHERE ${sql.join(conditions, sql` AND `)}
-    ORDER BY created_at DESC, id DESC LIMIT ${limit}`.execute(db)
-  return rows
-}
-
-function escapeLike(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&')
 }
 
 export interface Insertion {

@@ -87,27 +87,6 @@ export interface Creation extends Representation {
   isReplay: boolean
 }
 
-export interface ProductFilter {
-  userId?: string
-  /** Decimals as text, inclusive. */
-  minPrice?: string
-  maxPrice?: string
-  /** Part of the name, any case; `%` and `_` are plain characters. */
-  nameContains?: string
-}
-
-/** The place of a row in the order `created_at` descending, `id` descending. */
-export interface ProductPosition {
-  createdAt: Timestamp
-  id: string
-}
-
-export interface ProductPage {
-  data: ProductDocument[]
-  /** Where the next page starts after; undefined on the last one. */
-  next: ProductPosition | undefined
-}
-
 /** The catalogue's use cases. */
 export interface Products {
   /**
@@ -132,8 +111,4 @@ export interface Products {
    * time is up, `signal` aborts, or it is deleted. Never rejects.
    */
   settled(product: Representation, options: WaitOptions): Promise<Representation>
-  list(
-    filter: ProductFilter,
-    page: { limit: number; after?: ProductPosition },
-  ): Promise<ProductPage>
 }

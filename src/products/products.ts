@@ -11,7 +11,9 @@ import type { EditOptions, Products, Representation } from './product.ts'
 import { createPresenter, type VersionedRepresentation } from './product-document.ts'
 import { createProductEdits } from './product-edits.ts'
 import { type CheckedFields, type CheckUrl, checkPatch, checkProduct } from './product-input.ts'
-import { insertProduct, selectProduct, selectProducts } from './product-store.ts'
+import type { ProductLists } from './product-list.ts'
+import { createProductLists } from './product-lists.ts'
+import { insertProduct, selectProduct } from './product-store.ts'
 import { createSettledWaits } from './settled-waits.ts'
 
 const DAY_MS = 24 * 60 * 60_000
@@ -32,7 +34,7 @@ export interface ProductsOptions {
 }
 
 /** The use cases, and what the composition root connects to the event log. */
-export interface ProductsWithCache extends Products {
+export interface ProductsWithCache extends Products, ProductLists {
   /** A committed change: nothing older than `version` is served from now on, and who waits for the product looks. */
   invalidate(productId: string, version: number): void
   /** After a change of our own whose version is not at hand: drops the product before the answer goes out. */
@@ -96,16 +98,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
       const key = id.toLowerCase()
       cached.raise(key, await edits.remove(key, editing))
     },
-    list: async (filter, { limit, after }) => {
-      // One row more than asked for tells whether there is a next page.
-      const rows = await selectProducts(database.db, filter, { limit: limit + 1, after })
-      const page = rows.slice(0, limit)
-      const last = rows.length > limit ? page.at(-1) : undefined
-      return {
-        data: page.map(presenter.document),
-        next: last && { createdAt: last.created_at, id: last.id },
-      }
-    },
+    list: createProductLists(database.db, presenter.document).list,
     settled: waits.wait,
     invalidate: (productId, version) => {
       cached.raise(productId, version)

@@ -7,11 +7,10 @@ import { MAX_PICTURES, MAX_PRICE } from '../../products/product-input.ts'
 import { image, timestamp } from './images.schema.ts'
 import { reference } from './problems.schema.ts'
 
-export const DEFAULT_LIMIT = 20
-const MAX_NAME = 200
+export const MAX_NAME = 200
 const MAX_DESCRIPTION = 10_000
 const MAX_URL = 2_048
-const MAX_USER_ID = 128
+export const MAX_USER_ID = 128
 
 export const newProductSchema = Type.Object({
   user_id: Type.Unsafe<string | number>({
@@ -100,43 +99,5 @@ export const productSchema = Type.Object(
   { $id: 'Product' },
 )
 
-/** A price as text, so that no decimal is lost on the way to the database. */
-const decimal = (description: string) =>
-  Type.Optional(
-    Type.String({
-      pattern: '^\\d{1,10}(\\.\\d{1,6})?$',
-      'x-expected': 'a decimal number such as 19.99',
-      description,
-      examples: ['50'],
-    }),
-  )
-
-export const productQuery = Type.Object({
-  user_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_USER_ID })),
-  min_price: decimal('Inclusive.'),
-  max_price: decimal('Inclusive.'),
-  product_name: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: MAX_NAME,
-      description:
-        'Part of the name, in any case. Under 3 characters only together with `user_id`.',
-    }),
-  ),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT })),
-  cursor: Type.Optional(
-    Type.String({
-      maxLength: 500,
-      description: '`next_cursor` of the page before; with the same filter.',
-    }),
-  ),
-})
-
 export const productParams = Type.Object({ id: Type.String() })
 export const product = reference<ProductDocument>('Product')
-export const productPage = Type.Object({
-  data: Type.Array(product),
-  next_cursor: Type.Union([Type.String(), Type.Null()], {
-    description: 'Null on the last page.',
-  }),
-})

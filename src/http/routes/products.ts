@@ -1,31 +1,15 @@
 // The catalogue over HTTP.
 
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Static } from 'typebox'
+import type { FastifyRequest } from 'fastify'
 import type { Images } from '../../images/image.ts'
-import type { CreateContext, ProductFilter, Products } from '../../products/product.ts'
+import type { CreateContext, Products } from '../../products/product.ts'
 import { type App, BASE, contextOf } from '../app.ts'
 import { noneMatchFails } from '../conditional.ts'
-import { decodeCursor, encodeCursor } from '../cursor.ts'
 import type { PictureWait } from '../picture-wait.ts'
 import { sendRepresentation } from '../representation.ts'
-import { invalid } from '../validation.ts'
 import { imageList } from './images.schema.ts'
 import { answers } from './problems.schema.ts'
-import {
-  creationHeaders,
-  DEFAULT_LIMIT,
-  newProductSchema,
-  product,
-  productPage,
-  productParams,
-  productQuery,
-} from './products.schema.ts'
-
-type ListQuery = Static<typeof productQuery>
-
-/** A trigram index answers for three characters and more; fewer would walk the whole catalogue. */
-const SHORTEST_NAME_SEARCH = 3
+import { creationHeaders, newProductSchema, product, productParams } from './products.schema.ts'
 
 /** Whose idempotency keys those of callers without a name are. */
 const ANONYMOUS = 'anonymous'
@@ -90,19 +74,6 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
   )
 
   app.get(
-    '/products',
-    {
-      schema: {
-        tags: ['products'],
-        summary: 'Products, the newest first',
-        querystring: productQuery,
-        response: answers({ 200: productPage }, 'invalid_input', 'unavailable'),
-      },
-    },
-    async (request, reply) => await listProducts(products, request, reply),
-  )
-
-  app.get(
     '/products/:id/images',
     {
       schema: {
@@ -124,47 +95,4 @@ function creationOf(request: FastifyRequest): CreateContext {
   const context = contextOf(request)
   if (typeof key !== 'string') return context
   return { ...context, idempotency: { principal: ANONYMOUS, key } }
-}
-
-async function listProducts(
-  products: Products,
-  { query }: FastifyRequest<{ Querystring: ListQuery }>,
-  reply: FastifyReply,
-) {
-  const filter = filterOf(query)
-  const { limit = DEFAULT_LIMIT, cursor } = query
-  const after = cursor === undefined ? {} : { after: decodeCursor(cursor, filter) }
-  const { data, next } = await products.list(filter, { limit, ...after })
-  const nextCursor = next ? encodeCursor(next, filter) : null
-  reply.headers({ 'cache-control': 'no-cache', link: linkOf(query, nextCursor) })
-  return { data, next_cursor: nextCursor }
-}
-
-function filterOf(query: ListQuery): ProductFilter {
-  const { user_id: userId, min_price: minPrice, max_price: maxPrice, product_name: name } = query
-  if (name !== undefined && userId === undefined && [...name].length < SHORTEST_NAME_SEARCH) {
-    const detail = `must have at least ${SHORTEST_NAME_SEARCH} characters, unless user_id is given`
-    throw invalid([{ pointer: '/product_name', code: 'minLength', detail }], 'The query')
-  }
-  return {
-    ...(userId === undefined ? {} : { userId }),
-    ...(minPrice === undefined ? {} : { minPrice }),
-    ...(maxPrice === undefined ? {} : { maxPrice }),
-    ...(name === undefined ? {} : { nameContains: name }),
-  }
-}
-
-/** RFC 8288: the first page of this query, and the next one if there is one. */
-function linkOf({ cursor: _, ...query }: ListQuery, nextCursor: string | null): string {
-  const parameters = Object.entries(query).map(([name, value]): [string, string] => [
-    name,
-    String(value),
-  ])
-  const first = new URLSearchParams(parameters)
-  const links = [`<${BASE}/products?${first}>; rel="first"`]
-  if (nextCursor !== null) {
-    const next = new URLSearchParams([...parameters, ['cursor', nextCursor]])
-    links.unshift(`<${BASE}/products?${next}>; rel="next"`)
-  }
-  return links.join(', ')
 }

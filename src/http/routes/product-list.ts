@@ -1,0 +1,118 @@
+// Lists of products over HTTP.
+
+import { createHash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Static } from 'typebox'
+import type { FieldError } from '../../errors.ts'
+import type { ProductFilter, ProductLists, ProductPage } from '../../products/product-list.ts'
+import { type App, BASE } from '../app.ts'
+import { noneMatchFails } from '../conditional.ts'
+import { decodeCursor, encodeCursor, type ProductListKey } from '../cursor.ts'
+import { invalid } from '../validation.ts'
+import { answers } from './problems.schema.ts'
+import { DEFAULT_LIMIT, DEFAULT_SORT, productPage, productQuery } from './product-list.schema.ts'
+
+type ListQuery = Static<typeof productQuery>
+
+/** Fewer characters have no index: looking for them would read the whole catalogue. */
+const SHORTEST_NAME_SEARCH = 3
+
+export function registerProductListRoute(app: App, lists: ProductLists): void {
+  app.get(
+    '/products',
+    {
+      schema: {
+        tags: ['products'],
+        summary: 'Products, the newest first',
+        description:
+          'Pages follow each other by `next_cursor`, or by `Link`; products that come meanwhile neither repeat nor skip any.',
+        querystring: productQuery,
+        response: answers(
+          { 200: productPage },
+          'invalid_input',
+          'invalid_cursor',
+          'cursor_mismatch',
+          'unavailable',
+        ),
+      },
+    },
+    async (request, reply) => await listProducts(lists, request, reply),
+  )
+}
+
+async function listProducts(
+  lists: ProductLists,
+  { query, headers }: FastifyRequest<{ Querystring: ListQuery }>,
+  reply: FastifyReply,
+) {
+  const { limit = DEFAULT_LIMIT, cursor } = query
+  const list = listOf(query)
+  const page = await lists.list({
+    ...list,
+    limit,
+    ...(cursor === undefined ? {} : { after: decodeCursor(cursor, list) }),
+    withTotal: query.include === 'total',
+  })
+  const nextCursor = page.next ? encodeCursor(page.next, list) : null
+  const body = bodyOf(page, nextCursor)
+  const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
+  reply.headers({ 'cache-control': 'no-cache', etag, link: linkOf(query, nextCursor) })
+  if (noneMatchFails(headers['if-none-match'], etag)) return reply.code(304).send()
+  return reply.header('content-type', 'application/json; charset=utf-8').send(body)
+}
+
+function listOf(query: ListQuery): ProductListKey {
+  const { sort = DEFAULT_SORT } = query
+  const broken = [shortName(query), sortWithoutWords(query)].filter((error) => error !== undefined)
+  if (broken.length > 0) throw invalid(broken, 'The query')
+  return { filter: filterOf(query), sort }
+}
+
+function shortName({ product_name: name, user_id: userId }: ListQuery): FieldError | undefined {
+  if (name === undefined || userId !== undefined || [...name].length >= SHORTEST_NAME_SEARCH) return
+  const detail = `must have at least ${SHORTEST_NAME_SEARCH} characters, unless user_id is given`
+  return { pointer: '/product_name', code: 'minLength', detail }
+}
+
+function sortWithoutWords({ sort, q }: ListQuery): FieldError | undefined {
+  if (sort !== 'relevance' || q !== undefined) return
+  return { pointer: '/sort', code: 'dependentRequired', detail: 'needs q to be relevance' }
+}
+
+function filterOf(query: ListQuery): ProductFilter {
+  const given: { [Name in keyof ProductFilter]: ProductFilter[Name] | undefined } = {
+    userId: query.user_id,
+    minPrice: query.min_price,
+    maxPrice: query.max_price,
+    nameContains: query.product_name,
+    words: query.q,
+    status: query.processing_status,
+  }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+}
+
+function bodyOf({ data, total }: ProductPage, nextCursor: string | null): Buffer {
+  return Buffer.from(
+    JSON.stringify({
+      data,
+      next_cursor: nextCursor,
+      total: total?.count,
+      total_is_minimum: total?.isMinimum || undefined,
+    }),
+  )
+}
+
+/** RFC 8288: the first page of this query, and the next one if there is one. */
+function linkOf({ cursor: _, ...query }: ListQuery, nextCursor: string | null): string {
+  const parameters = Object.entries(query).map(([name, value]): [string, string] => [
+    name,
+    String(value),
+  ])
+  const first = new URLSearchParams(parameters)
+  const links = [`<${BASE}/products?${first}>; rel="first"`]
+  if (nextCursor !== null) {
+    const next = new URLSearchParams([...parameters, ['cursor', nextCursor]])
+    links.unshift(`<${BASE}/products?${next}>; rel="next"`)
+  }
+  return links.join(', ')
+}
