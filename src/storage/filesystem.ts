@@ -9,6 +9,7 @@ import {
   lstat,
   mkdir,
   open,
+  opendir,
   readdir,
   realpath,
   rename,
@@ -19,7 +20,14 @@ import {
 import { dirname, join } from 'node:path'
 import { AppError } from '../errors.ts'
 import { assertContentType, assertStorageKey, contentTypeOfKey } from './keys.ts'
-import { type ByteRange, MEDIA_PATH, type Storage, type StoredFile } from './storage.ts'
+import {
+  type ByteRange,
+  type ListedFile,
+  MEDIA_PATH,
+  STORAGE_KEY,
+  type Storage,
+  type StoredFile,
+} from './storage.ts'
 
 export interface FilesystemOptions {
   /** Made when it is not there. Any number of processes may share it. */
@@ -78,6 +86,10 @@ function createFilesystem(root: string): Storage {
     remove: async (key) => {
       check(key)
       await track(removeFile(root, key))
+    },
+    list: () => {
+      checkOpen()
+      return listFiles(root)
     },
     urlPrefix: MEDIA_PATH,
     ping: async () => {
@@ -212,6 +224,31 @@ async function removeFile(root: string, key: string): Promise<void> {
     if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR')) return
     throw storageFailed('The file could not be removed', error)
   }
+}
+
+async function* listFiles(root: string): AsyncGenerator<ListedFile> {
+  try {
+    yield* listFolder(root, '')
+  } catch (error) {
+    throw storageFailed('The files could not be listed', error)
+  }
+}
+
+/** Names that no key has are passed by, with all that is below them; links are no files. */
+async function* listFolder(root: string, prefix: string): AsyncGenerator<ListedFile> {
+  for await (const entry of await opendir(join(root, prefix))) {
+    const key = prefix + entry.name
+    if (!STORAGE_KEY.test(key)) continue
+    if (entry.isDirectory()) yield* listFolder(root, `${key}/`)
+    else if (entry.isFile() && contentTypeOfKey(key) !== undefined) {
+      const found = await lstat(join(root, key)).catch(unlessGone)
+      if (found) yield { key, putAt: found.mtime }
+    }
+  }
+}
+
+function unlessGone(error: unknown): undefined {
+  if (!hasCode(error, 'ENOENT')) throw error
 }
 
 async function ping(root: string): Promise<void> {

@@ -27,6 +27,12 @@ export interface ByteRange {
   end: number
 }
 
+export interface ListedFile {
+  key: string
+  /** When it was put, by the clock of the storage. */
+  putAt: Date
+}
+
 export interface PutOptions {
   /** What the extension of the key stands for, by the table in keys.ts: the key alone must tell the type. */
   contentType: string
@@ -44,6 +50,11 @@ export interface Storage extends AsyncDisposable {
   open(key: string): Promise<StoredFile | undefined>
   /** Removes the file; not an error when there is none. Throws `storage_failed`. */
   remove(key: string): Promise<void>
+  /**
+   * Every file, once, in no order; one that is put or removed meanwhile may be among them or not.
+   * What lies there without having been put is left out. Throws `storage_failed`.
+   */
+  list(): AsyncIterable<ListedFile>
   /** A file's URL reference is this and its key, which needs no encoding: absolute, or a path on this service. */
   readonly urlPrefix: string
   /** Resolves when files can be written; throws `storage_failed` otherwise, within seconds. */

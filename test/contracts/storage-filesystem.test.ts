@@ -53,6 +53,23 @@ describe('the filesystem storage', () => {
     await rm(parent, { recursive: true, force: true })
   })
 
+  test('a list has what was put, not what else lies in the folder', async () => {
+    await storage.put('renditions/3f/a.jpg', bytes, jpeg)
+    await mkdir(inside('renditions/.hidden'))
+    const foreign = ['readme.txt', 'no-extension', '.DS_Store.jpg', 'renditions/.hidden/a.jpg']
+    for (const name of [...foreign, 'renditions/white space.jpg', '.incoming/left.jpg'])
+      await writeFile(inside(name), bytes)
+    await mkdir(join(parent, 'outside'))
+    await writeFile(join(parent, 'outside', 'b.jpg'), bytes)
+    await symlink(join(parent, 'outside'), inside('link'))
+    await symlink(join(parent, 'outside', 'b.jpg'), inside('link.jpg'))
+    const listed = await Array.fromAsync(storage.list())
+    assert.deepEqual(
+      listed.map(({ key }) => key),
+      ['renditions/3f/a.jpg'],
+    )
+  })
+
   test('a file lies where its key says, and its URL is below /media/', async () => {
     await storage.put('renditions/3f/a.jpg', bytes, jpeg)
     assert.deepEqual(await readFile(inside('renditions/3f/a.jpg')), bytes)

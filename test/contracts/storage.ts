@@ -18,6 +18,7 @@ export interface TestStorage extends AsyncDisposable {
   options: StorageOptions
 }
 
+const TWO = Buffer.from('22')
 const jpeg = { contentType: 'image/jpeg' }
 const WRITER = fileURLToPath(new URL('../support/storage-writer.ts', import.meta.url))
 
@@ -250,6 +251,36 @@ export function describeStorage(name: string, create: () => Promise<TestStorage>
       }
     })
 
+    test('a list has every file once, with the time of its last put, and no removed one', async () => {
+      const started = Date.now()
+      const keys = Array.from({ length: 30 }, (_, n) => `listed/${n % 3}/${n % 7}/${n}.jpg`)
+      await Promise.all([...keys, 'listed/removed.jpg'].map((key) => storage.put(key, TWO, jpeg)))
+      await storage.put(keys[0] ?? '', Buffer.from('again'), jpeg)
+      await storage.remove('listed/removed.jpg')
+      const listed = await Array.fromAsync(storage.list())
+      const ours = listed.filter(({ key }) => key.startsWith('listed/'))
+      assert.deepEqual(ours.map(({ key }) => key).sort(), keys.sort())
+      assert.equal(new Set(listed.map(({ key }) => key)).size, listed.length)
+      for (const { key, putAt } of ours) {
+        // The clocks may differ, and be kept in whole seconds.
+        assert.ok(Math.abs(putAt.getTime() - started) < 60_000, `${key}: ${putAt.toISOString()}`)
+      }
+    })
+
+    test('files may go while a list is read, and a list can be left early', async () => {
+      const keys = Array.from({ length: 20 }, (_, n) => `going/${n}/file.jpg`)
+      await Promise.all(keys.map((key) => storage.put(key, TWO, jpeg)))
+      const list = storage.list()[Symbol.asyncIterator]()
+      assert.ok(!(await list.next()).done)
+      await Promise.all(keys.map((key) => storage.remove(key)))
+      while (!(await list.next()).done);
+      for await (const { key } of storage.list()) assert.ok(!keys.includes(key), key)
+      for await (const { key } of storage.list()) {
+        assert.ok(key)
+        break
+      }
+    })
+
     test('URL references are a prefix and the key', () => {
       assert.match(storage.urlPrefix, /\/$/)
     })
@@ -280,6 +311,7 @@ export function describeStorage(name: string, create: () => Promise<TestStorage>
       await rejectsAsDefect(closing.put(freshKey(), Buffer.from('x'), jpeg))
       await rejectsAsDefect(closing.open(freshKey()))
       await rejectsAsDefect(closing.ping())
+      await rejectsAsDefect(Promise.try(() => Array.fromAsync(closing.list())))
       await closing[Symbol.asyncDispose]()
     })
 
