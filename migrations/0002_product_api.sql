@@ -1,4 +1,5 @@
--- Idempotent creation, full-text search, every sort order, and the epoch of the event log.
+-- Idempotent creation, full-text search, every sort order, the epoch of the event log, and the sweep of
+-- stored files.
 
 -- A repeat of a request with the same key finds the product that the first one made. No foreign key:
 -- a product that was deleted since is answered as such, not made again.
@@ -57,3 +58,16 @@ CREATE TABLE event_log (
   purged_through bigint NOT NULL DEFAULT 0
 );
 INSERT INTO event_log (id, epoch, origin) VALUES (1, left(gen_random_uuid()::text, 8), '');
+
+-- The sweep walks over all objects by id and asks for those that are going; which key has a row is
+-- asked by the deep one. By age nobody asks, and an index of it would make every touch write to it.
+DROP INDEX objects_touched;
+CREATE INDEX objects_going ON objects (id) WHERE state = 'going';
+CREATE INDEX objects_key ON objects USING hash (key);
+
+-- One row: of all workers, the one that moves the time forward does the sweep that is due.
+CREATE TABLE object_sweep (
+  id      integer PRIMARY KEY CHECK (id = 1),
+  next_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO object_sweep (id) VALUES (1);
