@@ -2,8 +2,6 @@
 // it, and closes everything in the opposite order, also when the start fails half-way.
 
 import type { Config } from '../config/config.ts'
-import type { Database } from '../database/database.ts'
-import { migrate, pendingMigrations } from '../database/migrate.ts'
 import { waitForDatabase } from '../database/wait.ts'
 import { openRelay } from '../events/relay.ts'
 import { createServer } from '../http/server.ts'
@@ -20,6 +18,7 @@ import { createProducts } from '../products/products.ts'
 import { openQueue } from '../queue/open.ts'
 import { openStorage } from '../storage/open.ts'
 import { findFreePort } from './free-port.ts'
+import { prepareSchema } from './schema.ts'
 
 /** A running process of Vitrine. */
 export interface Running {
@@ -114,23 +113,5 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
       await Promise.all(busy.map((part) => part[Symbol.asyncDispose]()))
       await everything.disposeAsync()
     },
-  }
-}
-
-async function prepareSchema(
-  database: Database,
-  migrateOnStart: boolean,
-  tell: (text: string) => void,
-): Promise<void> {
-  if (migrateOnStart) {
-    const applied = await migrate(database)
-    if (applied.length > 0) tell(`the database schema was brought up to ${applied.at(-1)}`)
-    return
-  }
-  const pending = await pendingMigrations(database)
-  if (pending.length > 0) {
-    throw new Error(
-      `the database schema is not up to date (${pending.join(', ')}): run \`npm run migrate\`, or set MIGRATE_ON_START=true`,
-    )
   }
 }
