@@ -14,9 +14,11 @@ import { createHealth } from '../observability/health.ts'
 import type { LoggerOf } from '../observability/logger.ts'
 import { createAddressPolicy } from '../outbound/address-policy.ts'
 import { openIdempotencyPurger } from '../products/idempotency-purger.ts'
+import { createProductSnapshots } from '../products/product-snapshots.ts'
 import { createProducts } from '../products/products.ts'
 import { openQueue } from '../queue/open.ts'
 import { openStorage } from '../storage/open.ts'
+import { openEventPurger } from './event-purger.ts'
 import { findFreePort } from './free-port.ts'
 import { prepareSchema } from './schema.ts'
 
@@ -59,6 +61,7 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
     database: () => database.ping(),
     storage: () => storage.ping(),
     queue: () => queue.ping(),
+    events: () => relay.check(),
   })
 
   const port =
@@ -86,6 +89,7 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
       log: logOf('products'),
     }),
   )
+  starting.use(openEventPurger({ database, keepMs: config.events.keepMs, log: logOf('events') }))
   if (config.role !== 'api') {
     // Loaded by who needs it only: a process that serves requests decodes no pictures.
     const { openPictureWorker } = await import('./picture-worker.ts')
@@ -99,7 +103,16 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
       job: imageJob,
       onChanged: products.refresh,
     })
-    const server = createServer({ products, images, storage, health, log: logOf('http') })
+    const server = createServer({
+      products,
+      images,
+      feed: relay.feed,
+      snapshots: createProductSnapshots({ db: database.db, mediaUrls }),
+      storage,
+      health,
+      log: logOf('http'),
+      streams: { maxStreams: config.events.maxStreams },
+    })
     starting.defer(() => server.close())
     await server.listen({ host: config.server.host, port })
     busy.push({ [Symbol.asyncDispose]: () => server.close() })

@@ -65,6 +65,7 @@ export interface Config {
     readonly renderTimeoutMs: number
   }
   readonly cache: { readonly maxStaleMs: number; readonly maxBytes: number }
+  readonly events: { readonly keepMs: number; readonly maxStreams: number }
   readonly storage: { readonly directory: string }
 }
 
@@ -168,6 +169,7 @@ function buildConfig(values: Values, { database, dataDir, processors }: Surround
       renderTimeoutMs: values.PICTURE_RENDER_TIMEOUT,
     },
     cache: { maxStaleMs: values.CACHE_MAX_STALE, maxBytes: values.CACHE_SIZE },
+    events: { keepMs: values.EVENTS_KEEP, maxStreams: values.EVENTS_MAX_STREAMS },
     storage: { directory: join(dataDir, 'objects') },
   }
 }

@@ -8,6 +8,7 @@ import type { Setting, SettingTable } from './setting.ts'
 import type { ParsedBy } from './value-types.ts'
 import {
   cacheSettings,
+  eventSettings,
   jobSettings,
   outboundSettings,
   pictureSettings,
@@ -22,6 +23,7 @@ export const settings = {
   ...outboundSettings,
   ...pictureSettings,
   ...cacheSettings,
+  ...eventSettings,
   ...engineSettings,
 } as const satisfies SettingTable
 
@@ -36,6 +38,7 @@ export const settingGroups: readonly { title: string; names: readonly SettingNam
   { title: 'Downloads', names: namesOf(outboundSettings) },
   { title: 'Pictures', names: namesOf(pictureSettings) },
   { title: 'Cache', names: namesOf(cacheSettings) },
+  { title: 'Events', names: namesOf(eventSettings) },
   { title: 'Queue, cache and storage engines', names: namesOf(engineSettings) },
 ]
 

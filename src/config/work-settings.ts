@@ -5,7 +5,8 @@ import type { SettingTable } from './setting.ts'
 import { duration, integer, networks, ports, size } from './value-types.ts'
 
 const MiB = 1024 ** 2
-const YEAR_MS = 365 * 24 * 60 * 60 * 1_000
+const HOUR_MS = 60 * 60 * 1_000
+const YEAR_MS = 365 * 24 * HOUR_MS
 
 export const jobSettings = {
   JOB_MAX_ATTEMPTS: {
@@ -156,5 +157,21 @@ export const cacheSettings = {
     default: '30s',
     description:
       'How long an answer from the cache may go on being served while the database is unreachable.',
+  },
+} as const satisfies SettingTable
+
+export const eventSettings = {
+  EVENTS_KEEP: {
+    // Longer than any transaction that writes events.
+    type: duration({ min: HOUR_MS, max: 10 * YEAR_MS }),
+    default: '7d',
+    description:
+      'How long the log of events is kept: for so long a client may stay away and still go on where it was.',
+  },
+  EVENTS_MAX_STREAMS: {
+    type: integer({ min: 0, max: 1_000_000 }),
+    default: '10000',
+    unit: 'streams',
+    description: 'Open streams of events at most, in each process.',
   },
 } as const satisfies SettingTable

@@ -6,6 +6,7 @@
 // order up to what is decided, which a stranger's long transaction delays.
 
 import type { Database } from '../database/database.ts'
+import { AppError } from '../errors.ts'
 import { createAlarm } from '../lib/alarm.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { LoggedEvent } from './events.ts'
@@ -17,8 +18,11 @@ export interface Relay extends AsyncDisposable {
   subscribe(listener: (event: LoggedEvent) => void): Disposable
   /** `performance.now()` of the last time every committed event had been passed on; undefined until then. */
   currentAsOf(): number | undefined
-  /** How long the feed of all products has been waiting for transactions that are still under way; 0 when it is not. */
-  delayMs(): number
+  /**
+   * For the health report: `delay_ms` is how long the feed of all products has been waiting for
+   * transactions that are still under way. Throws `unavailable` while the log cannot be read.
+   */
+  check(): Promise<{ delay_ms: number }>
   readonly feed: EventFeed
 }
 
@@ -67,7 +71,10 @@ export function openRelay({ database, log, pollMs = 500 }: RelayOptions): Relay 
   return {
     subscribe: reader.subscribe,
     currentAsOf: reader.currentAsOf,
-    delayMs: reader.delayMs,
+    check: async () => {
+      if (failing) throw new AppError('unavailable', 'The event log cannot be read.')
+      return { delay_ms: Math.round(reader.delayMs()) }
+    },
     feed: reader.feed,
     [Symbol.asyncDispose]: async () => {
       signal[Symbol.dispose]()

@@ -32,6 +32,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Of this request; empty until something is to be traced. */
     traceparent: string
+    /** What was sent so far of an answer whose length nobody knows. */
+    streamedBytes?: number
   }
   interface FastifyContextConfig {
     /** Probes: their log lines are at debug. */

@@ -2,13 +2,22 @@
 
 import swagger from '@fastify/swagger'
 import { type App, BASE } from './app.ts'
+import { eventSchema } from './routes/events.schema.ts'
 import { checkSchema, reportSchema } from './routes/health.schema.ts'
 import { attemptSchema, imageSchema } from './routes/images.schema.ts'
 import { problemSchema } from './routes/problems.schema.ts'
 import { productSchema } from './routes/products.schema.ts'
 
 /** What schemas refer to by name. */
-const shared = [productSchema, imageSchema, attemptSchema, problemSchema, checkSchema, reportSchema]
+const shared = [
+  productSchema,
+  imageSchema,
+  attemptSchema,
+  eventSchema,
+  problemSchema,
+  checkSchema,
+  reportSchema,
+]
 
 /** To be called before any route is declared. */
 export function registerOpenapi(app: App): void {
@@ -26,6 +35,7 @@ export function registerOpenapi(app: App): void {
       tags: [
         { name: 'products', description: 'The catalogue.' },
         { name: 'images', description: 'The pictures of a product and how their processing went.' },
+        { name: 'events', description: 'What happens, as it happens.' },
         { name: 'service', description: 'What operators and tools ask.' },
       ],
     },

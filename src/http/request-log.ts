@@ -32,6 +32,6 @@ export function pathOf(url: string): string {
   return /^[^?#]*/.exec(url)?.[0] ?? ''
 }
 
-function bytesOf({ method }: FastifyRequest, reply: FastifyReply): number {
-  return method === 'HEAD' ? 0 : Number(reply.getHeader('content-length') ?? 0)
+function bytesOf({ method, streamedBytes }: FastifyRequest, reply: FastifyReply): number {
+  return method === 'HEAD' ? 0 : (streamedBytes ?? Number(reply.getHeader('content-length') ?? 0))
 }

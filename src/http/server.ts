@@ -9,14 +9,17 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import { AppError } from '../errors.ts'
+import type { EventFeed } from '../events/feed.ts'
 import type { Images } from '../images/image.ts'
 import type { Health } from '../observability/health.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Products } from '../products/product.ts'
 import type { ProductLists } from '../products/product-list.ts'
+import type { ProductSnapshots } from '../products/product-snapshots.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { App } from './app.ts'
 import { createErrorHandler } from './error-handler.ts'
+import { defaultStreamLimits, type StreamLimits } from './event-stream.ts'
 import { acceptJsonBodies, BODY_LIMIT } from './json-body.ts'
 import { answerUnrouted, createMethodTable, type MethodTable } from './methods.ts'
 import { registerOpenapi } from './openapi.ts'
@@ -25,6 +28,7 @@ import { parseQuery } from './query.ts'
 import { requestIdOf } from './request-id.ts'
 import { logRequest } from './request-log.ts'
 import { toRoutePath } from './route-path.ts'
+import { registerEventRoutes } from './routes/events.ts'
 import { registerHealthRoutes } from './routes/health.ts'
 import { registerImageRoutes } from './routes/images.ts'
 import { registerMediaRoutes } from './routes/media.ts'
@@ -49,10 +53,13 @@ export interface ServerTimeouts {
 export interface ServerOptions {
   products: Products & ProductLists
   images: Images
+  feed: EventFeed
+  snapshots: ProductSnapshots
   storage: Storage
   health: Health
   log: Logger
   timeouts?: Partial<ServerTimeouts>
+  streams?: Partial<StreamLimits>
 }
 
 /** 1 MiB in 30 s is 280 kbit/s. Nothing takes the server longer than `idleMs` to answer. */
@@ -89,12 +96,14 @@ export function createServer(options: ServerOptions): App {
 }
 
 function registerRoutes(app: App, options: ServerOptions): void {
-  const { products, images, storage, health, log } = options
+  const { products, images, feed, snapshots, storage, health, log } = options
   const waitForPictures = createPictureWait(app, products)
   registerProductRoutes(app, { products, images, waitForPictures })
   registerProductListRoute(app, products)
   registerProductEditRoutes(app, { products, waitForPictures })
   registerImageRoutes(app, images)
+  const limits = { ...defaultStreamLimits, ...options.streams }
+  registerEventRoutes(app, { feed, snapshots, limits, log })
   registerMediaRoutes(app, { storage, log })
   registerHealthRoutes(app, health)
   registerProblemRoutes(app)

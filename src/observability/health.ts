@@ -11,7 +11,15 @@ export interface CheckResult {
   checked_at: string
   /** Why not, in words that are safe to show to anybody. */
   error?: string
+  /** Figures that say how well. */
+  details?: CheckDetails
 }
+
+/** By name, with their unit: `delay_ms`. */
+export type CheckDetails = Readonly<Record<string, number>>
+/** Resolves when the dependency answers, and rejects otherwise. */
+// biome-ignore lint/suspicious/noConfusingVoidType: most checks return nothing, as `ping` does.
+export type Check = () => Promise<CheckDetails | void>
 
 export interface HealthReport {
   /** `unhealthy`: requests fail. `degraded`: something behind them does. */
@@ -37,9 +45,8 @@ export interface HealthOptions {
   critical?: readonly string[]
 }
 
-/** `checks` resolve when the dependency answers and reject otherwise. */
 export function createHealth(
-  checks: Readonly<Record<string, () => Promise<void>>>,
+  checks: Readonly<Record<string, Check>>,
   { timeoutMs = 2_000, maxAgeMs = 1_000, critical = ['database'] }: HealthOptions = {},
 ): Health {
   const probes = new Map(
@@ -69,26 +76,29 @@ export function createHealth(
   }
 }
 
-async function probe(check: () => Promise<void>, timeoutMs: number): Promise<CheckResult> {
+async function probe(check: Check, timeoutMs: number): Promise<CheckResult> {
   const started = performance.now()
-  const error = await outcome(check, timeoutMs)
+  const outcome = await outcomeOf(check, timeoutMs)
   return {
-    status: error === undefined ? 'healthy' : 'unhealthy',
+    status: outcome.error === undefined ? 'healthy' : 'unhealthy',
     latency_ms: Math.round((performance.now() - started) * 10) / 10,
     checked_at: new Date().toISOString(),
-    ...(error === undefined ? {} : { error }),
+    ...outcome,
   }
 }
 
-/** Undefined when all is well. A check that hangs is left behind: the next probe starts a fresh one. */
-async function outcome(check: () => Promise<void>, timeoutMs: number): Promise<string | undefined> {
-  const { promise: deadline, resolve } = Promise.withResolvers<string>()
-  const timer = setTimeout(resolve, timeoutMs, `No answer within ${timeoutMs} ms.`)
+/** Without an error when all is well. A check that hangs is left behind: the next probe starts a fresh one. */
+async function outcomeOf(
+  check: Check,
+  timeoutMs: number,
+): Promise<Pick<CheckResult, 'error' | 'details'>> {
+  const { promise: deadline, resolve } = Promise.withResolvers<{ error: string }>()
+  const timer = setTimeout(resolve, timeoutMs, { error: `No answer within ${timeoutMs} ms.` })
   try {
-    return await Promise.race([check().then(() => undefined), deadline])
+    return await Promise.race([check().then((details) => (details ? { details } : {})), deadline])
   } catch (error) {
     // A driver's own words may hold addresses and user names.
-    return error instanceof AppError ? error.message : 'The check failed.'
+    return { error: error instanceof AppError ? error.message : 'The check failed.' }
   } finally {
     clearTimeout(timer)
   }

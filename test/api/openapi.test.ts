@@ -73,6 +73,7 @@ test('it is OpenAPI 3.1 and names every route, by both bases', async () => {
       .sort(),
     [
       'delete /products/{id}',
+      'get /events',
       'get /health',
       'get /health/{dependency}',
       'get /images/{id}',
@@ -82,6 +83,7 @@ test('it is OpenAPI 3.1 and names every route, by both bases', async () => {
       'get /problems/{code}',
       'get /products',
       'get /products/{id}',
+      'get /products/{id}/events',
       'get /products/{id}/images',
       'get /readyz',
       'patch /products/{id}',

@@ -53,6 +53,7 @@ describe('without any setting', () => {
         renderTimeoutMs: 30_000,
       },
       cache: { maxStaleMs: 30_000, maxBytes: 67_108_864 },
+      events: { keepMs: 604_800_000, maxStreams: 10_000 },
       storage: { directory: join(folder.path, 'data/objects') },
     }
     assert.deepEqual(config, expected)

@@ -9,11 +9,14 @@ import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { InjectOptions } from 'fastify'
 import pino from 'pino'
+import { openRelay } from '../../src/events/relay.ts'
 import type { App } from '../../src/http/app.ts'
+import type { StreamLimits } from '../../src/http/event-stream.ts'
 import { createServer, type ServerTimeouts } from '../../src/http/server.ts'
 import { createImages } from '../../src/images/images.ts'
 import { createHealth, type Health } from '../../src/observability/health.ts'
 import { createAddressPolicy } from '../../src/outbound/address-policy.ts'
+import { createProductSnapshots } from '../../src/products/product-snapshots.ts'
 import { createProducts } from '../../src/products/products.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
@@ -38,6 +41,7 @@ export interface TestApi extends AsyncDisposable {
 export interface TestApiOptions {
   engine?: TestEngine
   timeouts?: Partial<ServerTimeouts>
+  streams?: Partial<StreamLimits>
 }
 
 export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -47,16 +51,20 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   const storage = stack.use(await openStorage({ kind: 'filesystem', directory: folder }))
   const log = captureLog()
+  const relay = stack.use(openRelay({ database: database.database, log: log.logger, pollMs: 100 }))
   const health = createHealth({
     database: () => database.database.ping(),
     storage: () => storage.ping(),
   })
   const app = createServer({
     ...createUseCases(database),
+    feed: relay.feed,
+    snapshots: createProductSnapshots({ db: database.database.db, mediaUrls }),
     storage,
     health,
     log: log.logger,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
+    ...(options.streams ? { streams: options.streams } : {}),
   })
   stack.defer(() => app.close())
   await app.ready()

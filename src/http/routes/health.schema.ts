@@ -9,6 +9,9 @@ export const checkSchema = Type.Object(
     latency_ms: Type.Number(),
     checked_at: Type.String({ format: 'date-time' }),
     error: Type.Optional(Type.String()),
+    details: Type.Optional(
+      Type.Record(Type.String(), Type.Number(), { description: 'Figures that say how well.' }),
+    ),
   },
   { $id: 'Check' },
 )
