@@ -19,6 +19,7 @@ import { presets } from '../pipeline/presets.ts'
 import { createProcessImage } from '../pipeline/process-image.ts'
 import { emptySpool } from '../pipeline/spool.ts'
 import { createStages } from '../pipeline/stages.ts'
+import { openSweeper, sweepGraceMs } from '../pipeline/sweep.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Storage } from '../storage/storage.ts'
 
@@ -71,6 +72,8 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
   const jobs = bindJobs(bindJob(imageJob, handler))
   const log = logOf('jobs')
   starting.use(openReaper({ database, jobs, settings: config.jobs, log }))
+  const graceMs = sweepGraceMs(config.jobs)
+  starting.use(openSweeper({ database, storage, graceMs, log: logOf('pipeline') }))
   const worker = openWorker({
     database,
     queue,

@@ -1,0 +1,131 @@
+// `vitrine storage sweep`: removes, or lists, the stored files that nothing uses any more.
+
+import { type Config, loadConfig } from '../config/config.ts'
+import type { Database } from '../database/database.ts'
+import { pendingMigrations } from '../database/migrate.ts'
+import { waitForDatabase } from '../database/wait.ts'
+import { createLogger } from '../observability/logger.ts'
+import { findStrayFiles } from '../pipeline/stray-files.ts'
+import { findUnused, sweepGraceMs, sweepObjects } from '../pipeline/sweep.ts'
+import { openStorage } from '../storage/open.ts'
+import type { Storage } from '../storage/storage.ts'
+import { defineCommand } from './command.ts'
+import { stopSignal } from './stop-signals.ts'
+
+export const storageSweepCommand = defineCommand({
+  name: 'storage sweep',
+  summary: 'remove stored files that nothing uses any more',
+  options: {
+    'dry-run': { type: 'boolean', description: 'list the files, remove none' },
+    deep: {
+      type: 'boolean',
+      description: 'also files older than a day that the database does not know',
+    },
+    json: { type: 'boolean', description: 'print one JSON object' },
+  },
+  details: `Workers sweep by themselves, once an hour; this does it now. Files that a running attempt may need
+are left alone. --deep reads the names of all files: it is for a storage that belongs to this database
+alone, and refuses one of which the database knows no file.`,
+  run: async ({ values }) => {
+    const { config } = loadConfig()
+    const report = await sweep(config, {
+      dryRun: values['dry-run'] === true,
+      deep: values.deep === true,
+      tell: values.json ? () => {} : (key) => process.stdout.write(`${key}\n`),
+    })
+    process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : sentenceOf(report))
+    return 0
+  },
+})
+
+interface Report {
+  dry_run: boolean
+  /** Files of objects that nothing refers to. */
+  unused_files: number
+  unused_bytes: number
+  /** Null when they were not looked for. */
+  stray_files: number | null
+}
+
+interface SweepRequest {
+  dryRun: boolean
+  deep: boolean
+  /** Told of each file of a dry run, and of each stray one. */
+  tell(key: string): void
+}
+
+/** Throws an Error for the operator. */
+async function sweep(config: Config, request: SweepRequest): Promise<Report> {
+  const logOf = createLogger({ ...config.log, pretty: process.stderr.isTTY })
+  const signal = stopSignal()
+  await using database = await waitForDatabase(config.database, {
+    timeoutMs: config.startTimeoutMs,
+    log: logOf('database'),
+    signal,
+  })
+  const pending = await pendingMigrations(database)
+  if (pending.length > 0)
+    throw new Error('the database schema is not up to date: run `vitrine migrate`')
+  await using storage = await openStorage({ kind: 'filesystem', ...config.storage })
+  const unused = await sweepUnused(database, { storage, config, signal, ...request })
+  const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
+  return { dry_run: request.dryRun, ...unused, stray_files }
+}
+
+async function sweepUnused(
+  { db }: Database,
+  options: SweepRequest & { storage: Storage; config: Config; signal: AbortSignal },
+): Promise<Pick<Report, 'unused_files' | 'unused_bytes'>> {
+  const { storage, config, signal, dryRun, tell } = options
+  const graceMs = sweepGraceMs(config.jobs)
+  if (!dryRun) {
+    const { files, bytes } = await sweepObjects({ db, storage, graceMs, signal })
+    return { unused_files: files, unused_bytes: bytes }
+  }
+  const found = { unused_files: 0, unused_bytes: 0 }
+  for await (const slice of findUnused(db, graceMs)) {
+    for (const { key, bytes } of slice) {
+      tell(key)
+      found.unused_files++
+      found.unused_bytes += bytes
+    }
+  }
+  return found
+}
+
+async function sweepStrays(
+  { db }: Database,
+  storage: Storage,
+  { dryRun, tell }: SweepRequest,
+): Promise<number> {
+  if (!dryRun) await refuseForeignStorage({ db }, storage)
+  let count = 0
+  for await (const { strays } of findStrayFiles({ db, storage })) {
+    for (const key of strays) {
+      tell(key)
+      if (!dryRun) await storage.remove(key)
+    }
+    count += strays.length
+  }
+  return count
+}
+
+/** With the wrong database, or an empty one, every file would be a stray. */
+async function refuseForeignStorage({ db }: Pick<Database, 'db'>, storage: Storage): Promise<void> {
+  let [files, strays] = [0, 0]
+  for await (const batch of findStrayFiles({ db, storage })) {
+    files += batch.files
+    strays += batch.strays.length
+    if (strays < files) return
+  }
+  if (strays === 0) return
+  throw new Error(
+    `the database knows none of the ${files} files in this storage: is it the right one? (--dry-run lists them)`,
+  )
+}
+
+function sentenceOf({ dry_run, unused_files, unused_bytes, stray_files }: Report): string {
+  const done = dry_run ? 'to be removed' : 'removed'
+  const strays = stray_files === null ? '' : `, files without a row ${done}: ${stray_files}`
+  return `unused files ${done}: ${unused_files} (${unused_bytes} bytes)${strays}\n`
+}

@@ -1,0 +1,112 @@
+// The statements of the sweep. A row is marked only while nobody else holds it, and its whole condition
+// is repeated where it is changed: whoever touched it meanwhile keeps it.
+
+import { sql } from 'kysely'
+import type { Db } from '../database/database.ts'
+import { milliseconds } from '../jobs/claim.ts'
+
+export interface SweptObject {
+  id: string
+  key: string
+  bytes: number
+}
+
+/** Some objects in the order of their ids. */
+export interface Slice {
+  /** Those that no rendition refers to and nobody touched for the grace. */
+  unused: SweptObject[]
+  /** Where the next slice begins; undefined when there are no more objects. */
+  lastId: string | undefined
+}
+
+export interface SliceOptions {
+  after: string
+  graceMs: number
+  limit: number
+}
+
+/** Before every id. */
+export const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+
+/** Makes the unused ones `going`. From then on no attempt shares or settles them. */
+export async function markSlice(db: Db, options: SliceOptions): Promise<Slice> {
+  const isUnused = sql`objects.state <> 'going' AND objects.touched_at < ${before(options.graceMs)}`
+  const { rows } = await sql<SliceRow>`
+    WITH slice AS MATERIALIZED (${sliceOf(options)}),
+    locked AS MATERIALIZED (
+      SELECT objects.id FROM slice JOIN objects ON objects.id = slice.id
+      WHERE ${isUnused} AND NOT EXISTS (SELECT FROM renditions WHERE object_id = objects.id)
+      FOR UPDATE OF objects SKIP LOCKED),
+    unused AS (
+      UPDATE objects SET state = 'going', touched_at = clock_timestamp()
+      FROM locked WHERE objects.id = locked.id AND ${isUnused}
+      RETURNING objects.id, objects.key, objects.bytes)
+    ${selectSlice}`.execute(db)
+  return toSlice(rows)
+}
+
+/** What `markSlice` would mark. */
+export async function readSlice(db: Db, options: SliceOptions): Promise<Slice> {
+  const { rows } = await sql<SliceRow>`
+    WITH slice AS MATERIALIZED (${sliceOf(options)}),
+    unused AS (
+      SELECT objects.id, objects.key, objects.bytes FROM slice JOIN objects ON objects.id = slice.id
+      WHERE objects.state <> 'going' AND objects.touched_at < ${before(options.graceMs)}
+        AND NOT EXISTS (SELECT FROM renditions WHERE object_id = objects.id))
+    ${selectSlice}`.execute(db)
+  return toSlice(rows)
+}
+
+interface SliceRow {
+  last_id: string | null
+  unused: SweptObject[]
+}
+
+function sliceOf({ after, limit }: SliceOptions) {
+  return sql`SELECT id FROM objects WHERE id > ${after}::uuid ORDER BY id LIMIT ${limit}`
+}
+
+const selectSlice = sql`
+  SELECT (SELECT id FROM slice ORDER BY id DESC LIMIT 1) AS last_id,
+    (SELECT coalesce(json_agg(unused), '[]') FROM unused) AS unused`
+
+function toSlice([row]: SliceRow[]): Slice {
+  return { unused: row?.unused ?? [], lastId: row?.last_id ?? undefined }
+}
+
+/** Rows that have been `going` for so long, in the order of their ids. */
+export async function selectTombstones(
+  db: Db,
+  { after, ageMs, limit }: { after: string; ageMs: number; limit: number },
+): Promise<SweptObject[]> {
+  const { rows } = await sql<SweptObject>`
+    SELECT id, key, bytes FROM objects
+    WHERE state = 'going' AND id > ${after}::uuid AND touched_at < ${before(ageMs)}
+    ORDER BY id LIMIT ${limit}`.execute(db)
+  return rows
+}
+
+export async function deleteTombstones(db: Db, ids: readonly string[]): Promise<void> {
+  await sql`DELETE FROM objects WHERE id = ANY(${ids}::uuid[]) AND state = 'going'`.execute(db)
+}
+
+/** True for one of all workers that ask, once in `everyMs`. */
+export async function takeTurn(db: Db, everyMs: number): Promise<boolean> {
+  const { rows } = await sql`
+    UPDATE object_sweep SET next_at = clock_timestamp() + ${milliseconds(everyMs)}
+    WHERE id = 1 AND next_at <= clock_timestamp()
+    RETURNING id`.execute(db)
+  return rows.length === 1
+}
+
+/** Those of the keys that no row has, in whatever state. */
+export async function selectKeysWithoutRow(db: Db, keys: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ key: string }>`
+    SELECT listed.key FROM unnest(${keys}::text[]) AS listed (key)
+    WHERE NOT EXISTS (SELECT FROM objects WHERE objects.key = listed.key)`.execute(db)
+  return rows.map(({ key }) => key)
+}
+
+function before(ageMs: number) {
+  return sql`clock_timestamp() - ${milliseconds(ageMs)}`
+}
