@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findFreePort } from '../../src/app/free-port.ts'
 import type { ProductDocument } from '../../src/products/product.ts'
+import { copyEmbeddedDatabase } from './database.ts'
 import { eventually } from './eventually.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -28,17 +29,20 @@ export interface Environment {
   [name: string]: string
 }
 
-/** A folder for a service's data, removed in the end. */
-export async function makeDataFolder(): Promise<{ path: string } & AsyncDisposable> {
+/** A folder for a service's data, removed in the end. With an empty database in it, or quite empty. */
+export async function makeDataFolder({
+  empty = false,
+} = {}): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), 'vitrine-service-'))
+  if (!empty) await copyEmbeddedDatabase(join(path, 'db'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-/** Starts the service and waits until it is ready (a worker alone: until it says what runs where). */
-export async function startService(environment: Environment): Promise<Service & AsyncDisposable> {
-  const port = await findFreePort('127.0.0.1')
+/** Starts the program without waiting for anything. */
+export async function spawnService(environment: Environment): Promise<Service & AsyncDisposable> {
+  const port = environment.PORT ?? String(await findFreePort('127.0.0.1'))
   const child = spawn(process.execPath, [main, 'serve'], {
-    env: { PATH: process.env.PATH, PORT: String(port), HOST: '127.0.0.1', ...environment },
+    env: { PATH: process.env.PATH, HOST: '127.0.0.1', ...environment, PORT: port },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const written: string[] = []
@@ -46,36 +50,34 @@ export async function startService(environment: Environment): Promise<Service & 
     stream?.setEncoding('utf8').on('data', (text: string) => written.push(text))
   }
   const exited = once(child, 'exit').then(([code]) => code as number | null)
-  const output = () => written.join('')
-  const url = `http://127.0.0.1:${port}`
   const end = async (signal: NodeJS.Signals) => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal)
     return await exited
   }
-  const ready = eventually(async () => {
-    if (environment.ROLE === 'worker' && output().includes('Vitrine (worker)')) return
-    const { status } = await fetch(`${url}/readyz`)
-    if (status !== 200) throw new Error(`not ready: ${status}`)
-  }, 60_000)
-  const ended = exited.then((code) => {
-    throw new Error(`the service ended with code ${code}: ${output()}`)
-  })
-  try {
-    await Promise.race([ready, ended])
-  } catch (error) {
-    ready.catch(() => {})
-    await end('SIGKILL')
-    throw error
-  }
-  ended.catch(() => {})
   return {
-    url,
+    url: `http://127.0.0.1:${port}`,
     process: child,
-    output,
+    output: () => written.join(''),
     stop: () => end('SIGTERM'),
     kill: async () => void (await end('SIGKILL')),
     [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
   }
+}
+
+/** Starts the service and waits until it is ready (a worker alone: until it says what runs where). */
+export async function startService(environment: Environment): Promise<Service & AsyncDisposable> {
+  const service = await spawnService(environment)
+  const { url, process: child, output } = service
+  const isReady = async () => {
+    if (environment.ROLE === 'worker') return output().includes('Vitrine (worker)')
+    return (await fetch(`${url}/readyz`)).status === 200
+  }
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null
+  await eventually(async () => {
+    if (!hasEnded() && !(await isReady())) throw new Error(`not ready: ${output()}`)
+  }, 60_000)
+  if (hasEnded()) throw new Error(`the service ended with code ${child.exitCode}: ${output()}`)
+  return service
 }
 
 export async function postProduct(

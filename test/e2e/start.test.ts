@@ -1,0 +1,211 @@
+// Starts that fail and stops that are urgent: nothing stays open, one line says why, and the exit code
+// tells whose fault it was.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { sql } from 'kysely'
+import { findFreePort } from '../../src/app/free-port.ts'
+import type { Database } from '../../src/database/database.ts'
+import { startComposed } from '../support/composed.ts'
+import { describeOnEachDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Origin, stall, startOrigin } from '../support/origin.ts'
+import { childrenOf } from '../support/renderer.ts'
+import {
+  type Environment,
+  makeDataFolder,
+  postProduct,
+  type Service,
+  spawnService,
+  startService,
+} from '../support/service.ts'
+import { vitrine } from '../support/vitrine.ts'
+
+describe('a start that cannot succeed', () => {
+  const stack = new AsyncDisposableStack()
+  let taken: TakenPort
+  before(async () => {
+    taken = stack.use(await takePort())
+  })
+  after(() => stack.disposeAsync())
+
+  const newFolder = async ({ empty = false } = {}) =>
+    stack.use(await makeDataFolder({ empty })).path
+  /** Its exit code, and what its one fatal line says. */
+  const serve = async (env: Environment) => {
+    const { code, stdout, stderr } = await vitrine(['serve'], {
+      env,
+      cwd: stack.use(await makeDataFolder()).path,
+    })
+    const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
+    const fatal = lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'fatal')
+    return { code, stderr, reasons: fatal.map(({ msg }) => msg as string) }
+  }
+  const refusedFor = async (env: Environment, reason: RegExp) => {
+    const { code, stderr, reasons } = await serve(env)
+    assert.deepEqual([code, stderr], [1, ''])
+    assert.equal(reasons.length, 1)
+    assert.match(reasons[0]!, reason)
+    assert.doesNotMatch(reasons[0]!, /\n/, 'one line')
+  }
+
+  test('for want of its port ends with 1 and names it, and the folder is free again', async () => {
+    const DATA_DIR = await newFolder()
+    const reason = new RegExp(`^cannot start: .*${taken.port}`)
+    await refusedFor({ DATA_DIR, PORT: String(taken.port) }, reason)
+    await using service = await startService({ DATA_DIR })
+    assert.equal(await service.stop(), 0)
+  })
+
+  test('for its data folder ends with 1 and names it', async () => {
+    const folder = await newFolder()
+    const file = join(folder, 'file')
+    await writeFile(file, '')
+    await refusedFor({ DATA_DIR: file, PORT: '0' }, new RegExp(`^cannot start: .*${file}`))
+
+    const noObjects = await newFolder()
+    await writeFile(join(noObjects, 'objects'), '')
+    await refusedFor(
+      { DATA_DIR: noObjects, PORT: '0' },
+      /^cannot start: .*storage folder .*objects/,
+    )
+
+    const damaged = await newFolder({ empty: true })
+    await mkdir(join(damaged, 'db'))
+    await writeFile(join(damaged, 'db', 'PG_VERSION'), 'junk')
+    await refusedFor({ DATA_DIR: damaged, PORT: '0' }, /^cannot start: the database in .*db /)
+  })
+
+  test('for a schema that nobody may migrate ends with 1 and says what to run', async () => {
+    const DATA_DIR = await newFolder({ empty: true })
+    const env = { DATA_DIR, PORT: '0', MIGRATE_ON_START: 'false' }
+    await refusedFor(env, /^cannot start: .*0001_catalogue.*npm run migrate/)
+    assert.equal((await vitrine(['migrate'], { env, cwd: DATA_DIR })).code, 0)
+    await using service = await startService({ DATA_DIR, MIGRATE_ON_START: 'false' })
+    assert.equal(await service.stop(), 0)
+  })
+
+  test('for its database gives up in time with 1 and says what to check', async () => {
+    const DATABASE_URL = `postgres://nobody@127.0.0.1:${await findFreePort('127.0.0.1')}/none`
+    const env = { DATA_DIR: await newFolder(), PORT: '0', DATABASE_URL, START_TIMEOUT: '1s' }
+    await refusedFor(env, /^cannot start: .*gave up after .*check/)
+  })
+
+  test('for its settings ends with 2 and lists every mistake', async () => {
+    const env = {
+      PORT: '70000',
+      LOG_LEVEL: 'loud',
+      OUTBOUND_ALLOW: '10.0.0.0/99',
+      JOB_LEASE: 'soon',
+    }
+    const { code, stderr, reasons } = await serve(env)
+    assert.deepEqual([code, reasons], [2, []])
+    for (const mistake of [
+      /PORT.*70000/,
+      /LOG_LEVEL.*loud/,
+      /10\.0\.0\.0\/99/,
+      /JOB_LEASE.*soon/,
+    ]) {
+      assert.match(stderr, mistake)
+    }
+  })
+})
+
+describeOnEachDatabase('a start that fails half-way', (engine) => {
+  test('closes what it opened: sessions, folders and picture children', async () => {
+    await using stack = new AsyncDisposableStack()
+    const taken = stack.use(await takePort())
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const environment: Environment = { DATA_DIR }
+    const open = engine.name === 'postgres' ? stack.use(await engine.create()) : undefined
+    if (open) environment.DATABASE_URL = open.url ?? ''
+    const sessionsBefore = open && (await sessionsOf(open.database))
+    await assert.rejects(startComposed({ ...environment, PORT: String(taken.port) }), /EADDRINUSE/)
+    assert.deepEqual(await childrenOf(process.pid), [])
+    if (open) {
+      await eventually(async () =>
+        assert.deepEqual(await sessionsOf(open.database), sessionsBefore),
+      )
+    }
+    await using again = await startComposed(environment)
+    assert.equal((await fetch(`${again.url}/readyz`)).status, 200)
+  })
+})
+
+describe('a stop', () => {
+  const stack = new AsyncDisposableStack()
+  let origin: Origin
+  before(async () => {
+    origin = stack.use(await startOrigin({ '/stalls.jpg': stall() }))
+  })
+  after(() => stack.disposeAsync())
+
+  /** With a picture under way that does not end. */
+  const startBusy = async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const environment = { DATA_DIR, OUTBOUND_ALLOW: '127.0.0.1/32' }
+    const service = stack.use(await startService(environment))
+    const asked = origin.count('/stalls.jpg') + 1
+    await postProduct(service, [`${origin.url}/stalls.jpg`])
+    await origin.asked('/stalls.jpg', asked)
+    return service
+  }
+  const stopping = (service: Service) =>
+    eventually(() => assert.match(service.output(), /stopping: running work/))
+
+  test('that is asked for again ends at once', async () => {
+    const service = await startBusy()
+    service.process.kill('SIGTERM')
+    await stopping(service)
+    const startedAt = performance.now()
+    const ended = once(service.process, 'exit')
+    // Two signals close together are one: Ctrl-C under npm comes twice.
+    const again = setInterval(() => service.process.kill('SIGTERM'), 200)
+    const [code] = await ended
+    clearInterval(again)
+    assert.equal(code, 1)
+    assert.ok(performance.now() - startedAt < 5_000, 'not after the 20 s that a stop may take')
+  })
+
+  test('while the start still waits for its database ends the wait', async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const DATABASE_URL = `postgres://nobody@127.0.0.1:${await findFreePort('127.0.0.1')}/none`
+    const service = stack.use(await spawnService({ DATA_DIR, DATABASE_URL }))
+    await eventually(() => assert.match(service.output(), /trying again/))
+    assert.equal(await service.stop(), 0)
+    assert.doesNotMatch(service.output(), /cannot start/)
+  })
+})
+
+async function sessionsOf({ db }: Database): Promise<number[]> {
+  const { rows } = await sql<{ pid: number }>`
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' ORDER BY pid`.execute(db)
+  return rows.map(({ pid }) => pid)
+}
+
+interface TakenPort extends AsyncDisposable {
+  port: number
+}
+
+async function takePort(): Promise<TakenPort> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: portOf(server),
+    [Symbol.asyncDispose]: async () => {
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+function portOf(server: Server): number {
+  const address = server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  return address.port
+}
