@@ -1,23 +1,27 @@
 // The embedded database: PostgreSQL in WebAssembly, one session, files in a folder. It knows no
 // statement timeouts and never calls fsync: it survives `kill -9`, not a power cut.
 
+import type { Socket } from 'node:net'
 import { PGlite } from '@electric-sql/pglite'
 import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm'
+import pg from 'pg'
 import type { Database } from './database.ts'
 import { createLocalSignals } from './local-signals.ts'
+import { createPgSession, createStatementNames } from './pg-session.ts'
 import { claimFolder } from './pglite-folder.ts'
 import {
   type MaintainedPool,
   type MaintenanceOptions,
   startMaintenance,
 } from './pglite-maintenance.ts'
+import { createPgliteWire } from './pglite-wire.ts'
 import {
   createDatabase,
   type SqlPool,
   type SqlSession,
   type StatementObserver,
 } from './sessions.ts'
-import { parsers } from './types.ts'
+import { parserOf } from './types.ts'
 
 export interface PgliteOptions {
   /** A folder, or undefined for a database in memory. */
@@ -31,8 +35,8 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
   const { directory } = options
   await using acquired = new AsyncDisposableStack()
   if (directory !== undefined) acquired.use(await claimFolder(directory, initialise))
-  const pglite = acquired.adopt(await start(directory), (db) => db.close())
-  const pool = createSingleSessionPool(pglite)
+  const pglite = acquired.adopt(await create(directory), (db) => db.close())
+  const pool = createSingleSessionPool(await connect(pglite))
   const resources = acquired.move()
   const maintenance = startMaintenance(pool, options.maintenance)
   return createDatabase({
@@ -51,16 +55,23 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
 }
 
 async function initialise(directory: string): Promise<void> {
-  await (await start(directory)).close()
+  await (await create(directory)).close()
 }
 
-async function start(directory: string | undefined): Promise<PGlite> {
-  const pglite = await create(directory)
-  pglite.parsers = { ...parsers }
-  // Values arrive as the text that PostgreSQL reads (parameters.ts).
-  for (const type of Object.keys(pglite.serializers)) pglite.serializers[type] = String
-  await pglite.exec(`SET timezone TO 'UTC'`)
-  return pglite
+/** The one session. It is never ended: that would end the engine, which is closed by itself. */
+async function connect(pglite: PGlite): Promise<pg.Client> {
+  const client = new pg.Client({
+    stream: () => createPgliteWire(pglite) as Socket,
+    user: 'postgres',
+    database: 'postgres',
+    types: { getTypeParser: parserOf as typeof pg.types.getTypeParser },
+  })
+  // A crash inside WebAssembly ends the session: the next statement reports it.
+  client.on('error', () => {})
+  await client.connect()
+  await client.query(`
+    SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'; SET jit = off`)
+  return client
 }
 
 async function create(directory: string | undefined): Promise<PGlite> {
@@ -78,7 +89,8 @@ async function create(directory: string | undefined): Promise<PGlite> {
 }
 
 /** Hands the one session to one holder at a time, in the order of asking. */
-function createSingleSessionPool(pglite: PGlite): SqlPool & MaintainedPool {
+function createSingleSessionPool(client: pg.Client): SqlPool & MaintainedPool {
+  const nameOf = createStatementNames()
   let tail: Promise<void> = Promise.resolve()
   let users = 0
   return {
@@ -89,46 +101,31 @@ function createSingleSessionPool(pglite: PGlite): SqlPool & MaintainedPool {
       tail = promise
       users++
       await before
-      return createSession(pglite, () => {
+      const free = () => {
         users--
         resolve()
-      })
+      }
+      // There is no other session to put in its place: whatever transaction it is in ends here.
+      const release = (broken: boolean) => {
+        if (broken) client.query('ROLLBACK').then(free, free)
+        else free()
+      }
+      return yielding(createPgSession(client, nameOf, release))
     },
     end: async () => await tail,
   }
 }
 
-function createSession(pglite: PGlite, free: () => void): SqlSession {
-  const query: SqlSession['query'] = async (text, values) => {
-    try {
-      const { command, rowCount, rows } = await pglite.query(text, [...values])
-      return { command: command ?? '', rowCount: rowCount ?? 0, rows }
-    } finally {
-      await yieldToTimers()
-    }
-  }
-  return {
-    query,
-    queryOnce: query,
-    script: async (text) => {
-      try {
-        await pglite.exec(text)
-      } finally {
-        await yieldToTimers()
-      }
-    },
-    // There is no other session to put in its place: whatever transaction it is in ends here.
-    release: (broken) => {
-      if (broken) pglite.exec('ROLLBACK').then(free, free)
-      else free()
-    },
-  }
-}
-
 /**
- * PGlite's promises resolve without leaving the microtask queue: without this, a run of queries
- * starves timers and sockets (2,000 reads in a row froze timers for 0.5–1 s).
+ * PGlite answers without leaving the microtask queue: without a pause a run of queries starves timers
+ * and sockets (2,000 reads in a row froze timers for 0.5–1 s).
  */
-function yieldToTimers(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
+function yielding(session: SqlSession): SqlSession {
+  const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
+  return {
+    query: (text, values) => session.query(text, values).finally(pause),
+    queryOnce: (text, values) => session.queryOnce(text, values).finally(pause),
+    script: (text) => session.script(text).finally(pause),
+    release: session.release,
+  }
 }

@@ -1,18 +1,12 @@
 // PostgreSQL through `pg`: a pool of sessions with named statements, and one session more for
 // NOTIFY and LISTEN.
 
-import { createHash } from 'node:crypto'
 import pg from 'pg'
 import type { Database } from './database.ts'
+import { createPgSession, createStatementNames } from './pg-session.ts'
 import { explainRefusal } from './postgres-refusals.ts'
 import { openPostgresSignals } from './postgres-signals.ts'
-import {
-  createDatabase,
-  type SqlPool,
-  type SqlSession,
-  type SqlValue,
-  type StatementObserver,
-} from './sessions.ts'
+import { createDatabase, type SqlPool, type StatementObserver } from './sessions.ts'
 import { parserOf } from './types.ts'
 
 export interface PostgresOptions {
@@ -29,10 +23,6 @@ export interface PostgresOptions {
 
 /** How much longer than the server the driver waits, for when the server cannot be heard any more. */
 const SILENCE_MS = 5_000
-/** Longer than any migration, and the longest time that a timer can be set to. */
-const NO_TIMEOUT_MS = 2 ** 31 - 1
-/** Named statements live as long as their session. The shapes of our lists are some dozens; this is the fuse. */
-const MAX_NAMED_STATEMENTS = 1_000
 
 /**
  * Opens one session at once, so that what is wrong shows here: `unavailable` when trying again may
@@ -87,44 +77,13 @@ async function settle(client: pg.ClientBase, statementTimeoutMs: number): Promis
     SET idle_in_transaction_session_timeout = ${statementTimeoutMs}`)
 }
 
-/** Named statements are planned once per session: 34k point reads/s against 18k. */
 function namingPool(pool: pg.Pool): SqlPool {
-  const names = new Map<string, string>()
-  const nameOf = (text: string) => {
-    let name = names.get(text)
-    if (name === undefined && names.size < MAX_NAMED_STATEMENTS) {
-      name = createHash('sha1').update(text).digest('base64url')
-      names.set(text, name)
-    }
-    return name
-  }
+  const nameOf = createStatementNames()
   return {
-    connect: async () => createSession(await pool.connect(), nameOf),
+    connect: async () => {
+      const client = await pool.connect()
+      return createPgSession(client, nameOf, (broken) => client.release(broken))
+    },
     end: () => pool.end(),
-  }
-}
-
-function createSession(
-  client: pg.PoolClient,
-  nameOf: (text: string) => string | undefined,
-): SqlSession {
-  const run = async (query: pg.QueryConfig & { query_timeout?: number }) => {
-    const result = await client.query(query)
-    return { command: result.command, rowCount: result.rowCount ?? 0, rows: result.rows }
-  }
-  return {
-    query: (text, values) => {
-      const name = nameOf(text)
-      return run(
-        name === undefined ? { text, values: [...values] } : { name, text, values: [...values] },
-      )
-    },
-    queryOnce: (text, values: readonly SqlValue[]) =>
-      run({ text, values: [...values], query_timeout: NO_TIMEOUT_MS }),
-    // Without values `pg` uses the simple protocol, which takes many statements at once.
-    script: async (text) => {
-      await client.query({ text, query_timeout: NO_TIMEOUT_MS } as pg.QueryConfig)
-    },
-    release: (broken) => client.release(broken),
   }
 }

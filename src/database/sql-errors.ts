@@ -33,6 +33,11 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
 
+/** True when a row of the same key was there, or was committed while this statement waited for it. */
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlState(error) === '23505'
+}
+
 /** True when the session that threw this must be closed. */
 export function isSessionLost(error: unknown): boolean {
   const { code, message, errors, routine } = fieldsOf(error)
