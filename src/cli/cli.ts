@@ -5,9 +5,17 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { type Command, columns, isUsageError, usageError } from './command.ts'
 import { configCommand } from './config-command.ts'
 import { migrateCommand } from './migrate-command.ts'
+import { productsImportCommand } from './products-import-command.ts'
 import { serveCommand } from './serve-command.ts'
+import { storageSweepCommand } from './storage-command.ts'
 
-const commands: readonly Command[] = [serveCommand, migrateCommand, configCommand]
+const commands: readonly Command[] = [
+  serveCommand,
+  migrateCommand,
+  configCommand,
+  productsImportCommand,
+  storageSweepCommand,
+]
 
 /** Runs one command line, without the program's own name. Resolves to the exit code; never rejects. */
 export async function runCli(args: readonly string[]): Promise<number> {

@@ -64,31 +64,31 @@ function checkEncoding({ headers }: FastifyRequest): void {
   }
 }
 
-/** Throws `malformed_json` that says where. */
-export function parseJson(body: Buffer): unknown {
-  const text = decode(body)
+/** Throws `malformed_json` that says where; `whole` is what the sentence calls the text. */
+export function parseJson(body: Buffer, whole = 'The body'): unknown {
+  const text = decode(body, whole)
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new AppError('malformed_json', whatIsWrong(text), { cause })
+    throw new AppError('malformed_json', whatIsWrong(text, whole), { cause })
   }
 }
 
-function decode(body: Buffer): string {
+function decode(body: Buffer, whole: string): string {
   try {
     return decoder.decode(body)
   } catch (cause) {
-    throw new AppError('malformed_json', 'The body is not UTF-8.', { cause })
+    throw new AppError('malformed_json', `${whole} is not UTF-8.`, { cause })
   }
 }
 
-function whatIsWrong(text: string): string {
-  if (text.trim() === '') return 'The body is empty where a JSON object is expected.'
+function whatIsWrong(text: string, whole: string): string {
+  if (text.trim() === '') return `${whole} is empty where a JSON object is expected.`
   const offset = jsonErrorOffset(text) ?? 0
-  if (offset >= text.length) return `The body ends too early, at position ${offset}.`
+  if (offset >= text.length) return `${whole} ends too early, at position ${offset}.`
   const before = text.slice(0, offset).split('\n')
   const column = (before.at(-1)?.length ?? 0) + 1
-  return `The body stops being JSON at position ${offset} (line ${before.length}, column ${column}).`
+  return `${whole} stops being JSON at position ${offset} (line ${before.length}, column ${column}).`
 }
 
 function unsupported(detail: string): AppError {

@@ -11,17 +11,28 @@ type Outcome = { value: unknown } | { error: AppError }
 
 /** The validator of a server's routes. */
 export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {
-  const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, verbose: true })
-  // Ajv divides, and so refuses 19.99 as a multiple of 0.01. Published here, checked by the catalogue.
-  ajv.removeKeyword('multipleOf').addVocabulary(['multipleOf', 'x-expected'])
-  // Published too; what a URL may be is the address policy's to say.
-  ajv.addFormat('uri', true)
+  const ajv = createAjv()
   return ({ schema: declared, httpPart }) => {
     const schema = httpPart === 'headers' ? withLowerCaseNames(declared) : declared
     const validate = ajv.compile(schema)
     if (httpPart !== 'querystring') return (body: unknown) => validateBody(validate, schema, body)
     return (query: Query) => validateQuery(validate, schema, query)
   }
+}
+
+/** Judges what was sent otherwise than as a request's body, by the same rules. */
+export function createBodyValidator(schema: TSchema): (body: unknown) => Outcome {
+  const validate = createAjv().compile(schema)
+  return (body) => validateBody(validate, schema, body)
+}
+
+function createAjv(): Ajv {
+  const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, verbose: true })
+  // Ajv divides, and so refuses 19.99 as a multiple of 0.01. Published here, checked by the catalogue.
+  ajv.removeKeyword('multipleOf').addVocabulary(['multipleOf', 'x-expected'])
+  // Published too; what a URL may be is the address policy's to say.
+  ajv.addFormat('uri', true)
+  return ajv
 }
 
 /** Header fields are published as they are written, and arrive in lower case. */

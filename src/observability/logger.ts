@@ -11,6 +11,8 @@ export interface LoggerOptions {
   /** Levels of single areas, by area: `{ pipeline: 'debug' }`. */
   levels: Readonly<Record<string, LogLevel>>
   pretty: boolean
+  /** The descriptor to write to: standard output without it, or 2 where that has a result to carry. */
+  descriptor?: 1 | 2
 }
 
 /** Gives the logger of an area (`http`, `jobs`, `pipeline` …). */
@@ -20,8 +22,8 @@ export type LoggerOf = (area: string) => Logger
 const FLUSH_MS = 50
 const FLUSH_BYTES = 4_096
 
-/** Writes to standard output. What is buffered is written when the process exits, unless it is killed. */
-export function createLogger({ level, levels, pretty }: LoggerOptions): LoggerOf {
+/** What is buffered is written when the process exits, unless it is killed. */
+export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOptions): LoggerOf {
   const options: pino.LoggerOptions = {
     level: 'trace',
     base: null,
@@ -29,17 +31,22 @@ export function createLogger({ level, levels, pretty }: LoggerOptions): LoggerOf
     formatters: { level: (label) => ({ level: label }) },
   }
   const root = pretty
-    ? pino({ ...options, transport: prettyTransport })
+    ? pino({ ...options, transport: prettyTransport(descriptor) })
     : pino(
         options,
-        pino.destination({ minLength: FLUSH_BYTES, periodicFlush: FLUSH_MS, sync: false }),
+        pino.destination({
+          dest: descriptor,
+          minLength: FLUSH_BYTES,
+          periodicFlush: FLUSH_MS,
+          sync: false,
+        }),
       )
   return (area) => root.child({ area }, { level: levels[area] ?? level })
 }
 
-const prettyTransport = {
-  target: 'pino-pretty',
-  options: { ignore: 'area', messageFormat: '{area}: {msg}' },
+function prettyTransport(destination: number) {
+  const options = { ignore: 'area', messageFormat: '{area}: {msg}', destination }
+  return { target: 'pino-pretty', options }
 }
 
 /** ISO 8601. Many lines share a millisecond, and making the text is a good part of a line's cost. */

@@ -1,0 +1,153 @@
+// `vitrine products import`: products from a file of JSON lines, of any size.
+
+import { randomUUID } from 'node:crypto'
+import { open } from 'node:fs/promises'
+import { type Config, loadConfig } from '../config/config.ts'
+import { defineImageJob } from '../images/image-job.ts'
+import { continueTrace } from '../observability/trace.ts'
+import { createAddressPolicy } from '../outbound/address-policy.ts'
+import {
+  createImportStore,
+  type ImportOptions,
+  type ImportProgress,
+  importProducts,
+} from '../products/product-import.ts'
+import { openCatalogueDatabase } from './catalogue-database.ts'
+import { defineCommand, usageError } from './command.ts'
+import { type ImportSummary, renderSummary, renderSummaryJson } from './import-summary.ts'
+import { readProductLines } from './product-lines.ts'
+import { createProgress } from './progress.ts'
+import { openRefusedLines } from './refused-lines.ts'
+import { stopSignal } from './stop-signals.ts'
+
+const NAME = 'products import'
+
+export const productsImportCommand = defineCommand({
+  name: NAME,
+  summary: 'create products from a file of JSON lines',
+  argument: {
+    name: 'FILE',
+    description: 'a product a line, as POST /products takes it; - is stdin',
+  },
+  options: {
+    'from-line': { type: 'string', value: 'N', description: 'pass over the lines before this one' },
+    refused: {
+      type: 'string',
+      value: 'FILE',
+      description: 'write refused lines there, as JSON lines',
+    },
+    'dry-run': { type: 'boolean', description: 'judge the lines, store nothing' },
+    json: { type: 'boolean', description: 'for machines: print the summary as JSON' },
+  },
+  details: `Products are stored in the order of their lines, a thousand in one statement; a line that is no
+product is refused and the import goes on. The service may run meanwhile, if the database is
+PostgreSQL. Stopped by a signal or a failure, the summary names the line to go on from.
+
+Exit codes: 0 every line is stored, 1 some are refused or the import did not reach the end,
+2 wrong usage or settings.`,
+  run: async ({ argument, values }) => {
+    const { config } = loadConfig()
+    const fromLine = lineNumber(values['from-line'] ?? '1')
+    const input = await openInput(argument)
+    using progress = createProgress({ unit: 'products', total: input.bytes, out: process.stderr })
+    using refused = openRefused(values.refused, progress.note)
+    const summary = await runImport({
+      config,
+      input: input.chunks,
+      fromLine,
+      isDryRun: values['dry-run'] === true,
+      onRefused: refused.add,
+      onProgress: ({ products, bytes }) => progress.update({ count: products, done: bytes }),
+    })
+    const { reasons } = refused
+    progress[Symbol.dispose]()
+    process.stdout.write((values.json ? renderSummaryJson : renderSummary)({ ...summary, reasons }))
+    return summary.failure === undefined && summary.reached.refused === 0 ? 0 : 1
+  },
+})
+
+interface Import {
+  config: Config
+  input: AsyncIterable<Uint8Array>
+  fromLine: number
+  isDryRun: boolean
+  onRefused: ImportOptions['onRefused']
+  onProgress: ImportOptions['onProgress']
+}
+
+/** What stopped the import is in the summary: that much is stored all the same. */
+async function runImport(options: Import): Promise<Omit<ImportSummary, 'reasons'>> {
+  const { config, input, fromLine, isDryRun, onRefused } = options
+  const signal = stopSignal()
+  const { checkUrl } = createAddressPolicy(config.outbound)
+  const startedAt = performance.now()
+  let reached: ImportProgress = {
+    line: fromLine - 1,
+    bytes: 0,
+    products: 0,
+    pictures: 0,
+    refused: 0,
+  }
+  let failure: string | undefined
+  try {
+    await using stack = new AsyncDisposableStack()
+    const store = isDryRun ? async () => {} : await openStore(stack, config, signal)
+    await importProducts(readProductLines(input, { checkUrl, fromLine }), {
+      store,
+      onRefused,
+      onProgress: (progress) => {
+        reached = progress
+        options.onProgress(progress)
+      },
+      signal,
+    })
+    signal.throwIfAborted()
+  } catch (error) {
+    failure = messageOf(error)
+  }
+  return { reached, failure, elapsedMs: performance.now() - startedAt, isDryRun }
+}
+
+async function openStore(stack: AsyncDisposableStack, config: Config, signal: AbortSignal) {
+  const database = stack.use(await openCatalogueDatabase(config, signal))
+  return createImportStore({
+    database,
+    job: defineImageJob(config.jobs),
+    context: { requestId: `import-${randomUUID()}`, traceparent: continueTrace(undefined) },
+    patienceMs: config.startTimeoutMs,
+    signal,
+  })
+}
+
+/** Throws a usage error for a file that cannot be read. `bytes` is undefined where nobody knows. */
+async function openInput(
+  path: string,
+): Promise<{ chunks: AsyncIterable<Uint8Array>; bytes: number | undefined }> {
+  if (path === '-') return { chunks: process.stdin, bytes: undefined }
+  try {
+    const file = await open(path)
+    const stats = await file.stat()
+    if (stats.isDirectory()) throw new Error('it is a folder')
+    const chunks = file.createReadStream({ highWaterMark: 256 * 1024 })
+    return { chunks, bytes: stats.isFile() ? stats.size : undefined }
+  } catch (error) {
+    throw usageError(`${path} cannot be read: ${messageOf(error)}`, NAME)
+  }
+}
+
+function openRefused(path: string | undefined, note: (text: string) => void) {
+  try {
+    return openRefusedLines(path, note)
+  } catch (error) {
+    throw usageError(`${path} cannot be written: ${messageOf(error)}`, NAME)
+  }
+}
+
+function lineNumber(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
+  throw usageError(`--from-line must be a line's number, from 1, and not ${text}`, NAME)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
