@@ -46,8 +46,9 @@ export function openAnnouncer({
       do {
         rung = await ring(database, settings)
         if (rung.length > 0) await announce(rung)
-        // Long lines get what short ones left of their share in the next round.
-      } while (rung.length > 0 && !signal.aborted)
+        // Long lines get in the next round what short ones left of their share. But where the window is
+        // full, and claims make room for a few at a time, they can wait for the next signal or poll.
+      } while (rung.length > settings.window / 10 && !signal.aborted)
     },
   })
   const signal = database.signals.listen('jobs', schedule.wake)
