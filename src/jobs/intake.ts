@@ -69,8 +69,10 @@ export function createIntake(options: IntakeOptions): Intake {
     const place = candidate && admit(candidate)
     if (place) return await enter(candidate, place, slot)
     const parked = candidate && (await starter.putOff(candidate))
-    if (parked) parking.add(parked)
     slot.release()
+    if (!parked) return
+    parking.add(parked)
+    resume() // room may have come meanwhile, and nobody else would notice
   }
   return {
     answer: async (jobId) => {

@@ -556,6 +556,18 @@ describeOnEachDatabase('a worker', (engine) => {
       await eventually(() => assert.equal(places, 1))
     })
 
+    test('for which room came while it was put off is taken at once', async () => {
+      let asked = 0
+      const recorder = record({
+        admit: () => (asked++ > 0 ? { [Symbol.dispose]: () => {} } : undefined),
+      })
+      await using worker = start(recorder)
+      const id = await addJob(database)
+      await sql`UPDATE jobs SET rings = 9 WHERE id = ${id}`.execute(database.db)
+      await worker.ring(id)
+      await eventually(async () => assert.equal((await readJob(database, id)).state, 'done'), 5_000)
+    })
+
     test('is not taken for a kind of job that nobody here knows', async () => {
       const recorder = record()
       await using worker = start(recorder)
