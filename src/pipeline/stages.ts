@@ -1,7 +1,9 @@
 // The stages of one attempt, in order, outside any transaction: download → inspect → render → store.
 // What was reached, how long each took and what the origin said is noted on the way.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from '../database/database.ts'
+import { isAppError } from '../errors.ts'
 import type { AttemptStage } from '../images/image.ts'
 import type { AttemptReport } from '../images/image-moves.ts'
 import type { Outbound } from '../outbound/outbound.ts'
@@ -57,7 +59,7 @@ export function createStages(options: StagesOptions): Stages {
       progress.enter('inspect')
       const { format, width, height } = await renderer.inspect(path, signal)
       const facts = { width, height, bytes: source.bytes, format }
-      const shared = await findShared(db, source.sha256, presets)
+      const shared = await untilReachable(() => findShared(db, source.sha256, presets), signal)
       const [first] = shared ?? []
       if (shared && first)
         return { image: { ...facts, thumbhash: first.thumbhash }, objects: shared }
@@ -66,12 +68,32 @@ export function createStages(options: StagesOptions): Stages {
       const rendered = await renderer.render(path, presets, signal)
 
       progress.enter('store')
-      const objects = await reserve(db, { sourceSha256: source.sha256, ...rendered }, presets)
+      const reserved = { sourceSha256: source.sha256, ...rendered }
+      const objects = await untilReachable(() => reserve(db, reserved, presets), signal)
       for (const { key, file } of objects) {
         await storage.put(key, file.body, { contentType: `image/${file.format}`, signal })
       }
       return { image: { ...facts, thumbhash: rendered.thumbhash }, objects }
     },
+  }
+}
+
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 2_000
+
+/**
+ * Asks again while the database is away: what was fetched and rendered by then is worth a wait. The
+ * signal ends it, at the latest when the lease runs out. For what may have happened although it failed.
+ */
+async function untilReachable<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isAppError(error, 'unavailable')) throw error
+    }
+    await sleep(pauseMs, undefined, { signal }).catch(() => {})
+    signal.throwIfAborted()
   }
 }
 
