@@ -1,0 +1,118 @@
+// G7: the database goes away under a working service and comes back. What is cached is still answered
+// for a while, the rest is refused with a time to come back, and no picture is lost or made twice.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import sharp from 'sharp'
+import { type Composed, startComposed } from '../support/composed.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Origin, startOrigin } from '../support/origin.ts'
+import {
+  describeWithPostgresServer,
+  type PostgresServer,
+  startPostgresServer,
+} from '../support/postgres-server.ts'
+import { type Environment, getProduct, postProduct, settled } from '../support/service.ts'
+
+/** More than are fetched from one host at a time: some run, some wait in the ledger. */
+const PICTURES = 6
+
+describeWithPostgresServer('G7: a service whose database goes away', () => {
+  const stack = new AsyncDisposableStack()
+  let server: PostgresServer
+  let origin: Origin
+  let picture: Buffer
+  before(async () => {
+    server = stack.use(await startPostgresServer())
+    origin = stack.use(await startOrigin())
+    const create = { width: 60, height: 50, channels: 3 as const, background: 'tan' }
+    picture = await sharp({ create }).jpeg().toBuffer()
+    origin.routes['/ready.jpg'] = picture
+  })
+  after(() => stack.disposeAsync())
+
+  const start = (environment: Environment) =>
+    startComposed({ DATABASE_URL: server.url, OUTBOUND_ALLOW: '127.0.0.1/32', ...environment })
+  /** A product whose pictures are held back by their origin until `release`. */
+  const postHeld = async (service: Composed, name: string) => {
+    const { promise, resolve: release } = Promise.withResolvers<void>()
+    const paths = Array.from({ length: PICTURES }, (_, n) => `/${name}-${n}.jpg`)
+    for (const path of paths) {
+      origin.routes[path] = async (_, response) => {
+        await promise
+        response.end(picture)
+      }
+    }
+    const { id } = await postProduct(
+      service,
+      paths.map((path) => origin.url + path),
+    )
+    await eventually(() => assert.equal(paths.filter((path) => origin.count(path)).length, 4))
+    return { id, paths, release }
+  }
+  const reasonOf = async (response: Response) => {
+    const { code } = (await response.json()) as { code: string }
+    assert.ok(Number(response.headers.get('retry-after')) >= 1)
+    return [response.status, code]
+  }
+
+  test('answers what it can, keeps what it made, and goes on when it is back', async (t) => {
+    await using service = await start({ CACHE_MAX_STALE: '5s' })
+    const get = (path: string) => fetch(service.url + path)
+    const { id: cached } = await postProduct(service, [`${origin.url}/ready.jpg`])
+    await settled(service, cached)
+    const held = await postHeld(service, 'held')
+
+    await server.stop('immediate')
+    await assert.rejects(postProduct(service, []), /^Error: 503/)
+    assert.deepEqual(await reasonOf(await get(`/products/${held.id}`)), [503, 'unavailable'])
+    assert.deepEqual(await reasonOf(await get('/products')), [503, 'unavailable'])
+    await eventually(async () => {
+      const response = await get(`/products/${cached}`)
+      assert.equal(response.status, 200)
+      assert.ok(Number(response.headers.get('age')) >= 1, 'it says how old it may be')
+    })
+    held.release()
+    const ready = await get('/readyz')
+    const { failing } = (await ready.json()) as { failing: string[] }
+    assert.equal(ready.status, 503)
+    assert.ok(failing.includes('database') && !failing.includes('storage'), String(failing))
+    assert.equal((await get('/livez')).status, 200)
+    await eventually(async () => {
+      const response = await get(`/products/${cached}`)
+      assert.deepEqual(await reasonOf(response), [503, 'unavailable'], 'but not for ever')
+    })
+
+    await server.start()
+    const backAt = performance.now()
+    const { images, processing_status } = await settled(service, held.id)
+    t.diagnostic(`all settled ${Math.round(performance.now() - backAt)} ms after it was back`)
+    assert.equal(processing_status, 'completed')
+    for (const { attempts } of images) assert.equal(attempts, 1)
+    for (const path of held.paths) assert.equal(origin.count(path), 1, `${path} was fetched once`)
+    assert.equal((await getProduct(service, cached)).processing_status, 'completed')
+    assert.equal((await get('/readyz')).status, 200)
+    const { id } = await postProduct(service, [`${origin.url}/ready.jpg`])
+    assert.equal((await settled(service, id)).processing_status, 'completed')
+    assert.deepEqual(
+      service.logs.filter(({ level }) => level >= 50),
+      [],
+      'an outage is no defect',
+    )
+  })
+
+  test('for longer than a lease costs attempts, but no picture', async () => {
+    await using service = await start({ JOB_LEASE: '2s', JOB_HEARTBEAT: '500ms' })
+    const held = await postHeld(service, 'lost')
+    await server.stop('fast')
+    await eventually(() => {
+      const lost = service.logs.filter(({ msg }) => msg.startsWith('an attempt was discarded'))
+      assert.equal(lost.length, 4)
+    })
+    held.release()
+    await server.start()
+    const { images, processing_status } = await settled(service, held.id)
+    assert.equal(processing_status, 'completed')
+    assert.deepEqual(images.map(({ attempts }) => attempts).sort(), [1, 1, 2, 2, 2, 2])
+  })
+})
