@@ -56,8 +56,12 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     database: () => database.database.ping(),
     storage: () => storage.ping(),
   })
+  const useCases = createUseCases(database)
+  stack.use(
+    relay.subscribe(({ productId, version }) => useCases.products.invalidate(productId, version)),
+  )
   const app = createServer({
-    ...createUseCases(database),
+    ...useCases,
     feed: relay.feed,
     snapshots: createProductSnapshots({ db: database.database.db, mediaUrls }),
     storage,
