@@ -1,0 +1,235 @@
+// Sweepers among workers, editors and crashes: a published picture always has its file, and in the end
+// no file is left that nothing shows.
+
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
+import type { Database } from '../../src/database/database.ts'
+import { AppError, isAppError } from '../../src/errors.ts'
+import { sweepObjects } from '../../src/pipeline/sweep.ts'
+import { openStorage } from '../../src/storage/open.ts'
+import type { Storage } from '../../src/storage/storage.ts'
+import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
+import { fileStages } from '../support/file-stages.ts'
+import { createPictureWork, expireLease, type PictureWork } from '../support/picture-work.ts'
+import { context } from '../support/products.ts'
+
+const DURATION_MS = Number(process.env.SWEEP_RACE_MS ?? 6_000)
+/** Longer than most attempts here; the slow ones take about as long, and therefore meet the sweep. */
+const GRACE_MS = 60
+/** Longer than a late put is late. */
+const TOMBSTONE_MS = 3_000
+const contents = Array.from({ length: 30 }, (_, n) => `https://example.com/${n}.jpg`)
+
+/** Where files cost no wait for a disk: what is raced here is rows against files, not disks. */
+const MEMORY = '/dev/shm'
+
+class Crash extends Error {}
+
+describeOnPostgres('sweeps among everything else', () => {
+  let open: TestDatabase
+  let directory: string
+  let storage: Storage
+  before(async () => {
+    open = await postgresEngine.create()
+    directory = await mkdtemp(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'vitrine-sweep-'))
+    storage = await openStorage({ kind: 'filesystem', directory })
+  })
+  after(async () => {
+    await storage[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true, force: true })
+    await open[Symbol.asyncDispose]()
+  })
+
+  test('no picture is ever without its file, and no file stays for ever', async (t) => {
+    const { database } = open
+    const counts = { settled: 0, refused: 0, dropped: 0, crashed: 0, late: 0, swept: 0 }
+    const latePuts: Promise<void>[] = []
+    const stages = fileStages(database, storage, async (moment, key) => {
+      if (chance(0.05)) await sleep(aboutGrace())
+      if (moment === 'put' || !chance(0.04)) return
+      // The worker is gone, and what it had sent on its way arrives.
+      const put = sleep(Math.random() * 4 * GRACE_MS).then(() =>
+        storage.put(key, Buffer.from('late'), { contentType: 'image/jpeg' }),
+      )
+      latePuts.push(put)
+      counts.late++
+      throw new Crash()
+    })
+    const work = createPictureWork({ database, stages })
+    const actors = createActors(work, counts)
+    await actors.begin()
+
+    const sweepOnce = async () => {
+      const crashing = { remove: removeOrCrash(storage) }
+      const times = { graceMs: GRACE_MS, tombstoneMs: TOMBSTONE_MS }
+      try {
+        counts.swept += (await sweepObjects({ ...database, storage: crashing, ...times })).files
+      } catch (error) {
+        if (!isAppError(error, 'storage_failed')) throw error
+        counts.crashed++
+      }
+      await sleep(5)
+    }
+    const until = performance.now() + DURATION_MS
+    const repeat = async (turn: () => Promise<void>) => {
+      while (performance.now() < until) await turn()
+    }
+    await Promise.all([
+      ...Array.from({ length: 8 }, () => repeat(actors.work)),
+      ...Array.from({ length: 2 }, () => repeat(actors.edit)),
+      repeat(actors.reap),
+      repeat(sweepOnce),
+      repeat(sweepOnce),
+      repeat(async () => {
+        await assertFiles(database, storage)
+        await sleep(20)
+      }),
+    ])
+    await Promise.all(latePuts)
+    t.diagnostic(JSON.stringify(counts))
+    for (const [name, count] of Object.entries(counts)) assert.ok(count > 0, `${name}: none`)
+    await assertFiles(database, storage)
+    await assertNothingLeft(database, storage)
+  })
+})
+
+interface Counts {
+  settled: number
+  refused: number
+  dropped: number
+  crashed: number
+}
+
+/** Clients and workers that do anything to anything. */
+function createActors(work: PictureWork, counts: Counts) {
+  const { db } = work.database
+  const alive = new Map<string, string[]>()
+  const remember = (product: { id: string; images: { id: string }[] }) =>
+    alive.set(
+      product.id,
+      product.images.map(({ id }) => id),
+    )
+  const post = async () => void remember(await work.post(some(contents)))
+  const settleOrCrash = async (imageId: string) => {
+    const job = await work.claim(imageId)
+    if (!job) return
+    try {
+      const settle = await work.run(job)
+      if (chance(0.05)) throw new Crash()
+      if (chance(0.2)) await sleep(aboutGrace())
+      const outcome = await settle()
+      if (outcome === 'done') counts.settled++
+      if (outcome === 'dropped') counts.dropped++
+    } catch (error) {
+      // What the stages threw comes wrapped.
+      if (error instanceof Crash || (error as Error).cause instanceof Crash) {
+        counts.crashed++
+        return await expireLease(db, imageId)
+      }
+      if (isAppError(error, 'storage_failed')) counts.refused++
+      else throw error
+      await work.fail(job, error)
+      await sql`UPDATE jobs SET due_at = clock_timestamp() WHERE key = ${imageId} AND state = 'pending'`.execute(
+        db,
+      )
+    }
+  }
+  const change = async (id: string) => {
+    try {
+      if (chance(0.3)) {
+        await work.products.remove(id, { context })
+        alive.delete(id)
+        return await post()
+      }
+      const changed = await work.products.patch(id, { product_images: some(contents) }, { context })
+      remember(JSON.parse(changed.body.toString()))
+    } catch (error) {
+      if (!isAppError(error, 'not_found')) throw error
+    }
+  }
+  return {
+    begin: async () => {
+      for (let n = 0; n < 6; n++) await post()
+    },
+    work: async () => {
+      const imageId = any([...alive.values()].flat())
+      if (imageId === undefined) return void (await sleep(5))
+      await settleOrCrash(imageId)
+    },
+    edit: async () => {
+      await sleep(5)
+      const id = any([...alive.keys()])
+      if (id !== undefined) await change(id)
+    },
+    reap: async () => {
+      await work.reap()
+      await sleep(20)
+    },
+  }
+}
+
+/** A sweeper that dies between marking and removing leaves its files for the tombstone's end. */
+function removeOrCrash(storage: Storage): Storage['remove'] {
+  return async (key) => {
+    if (chance(0.05)) throw new AppError('storage_failed', 'the sweeper died')
+    await storage.remove(key)
+  }
+}
+
+/** Every rendition has a `ready` object, and that one its file. */
+async function assertFiles({ db }: Database, storage: Storage): Promise<void> {
+  const { rows } = await sql<{ image_id: string; key: string; state: string }>`
+    SELECT image_id, key, state FROM renditions JOIN objects ON objects.id = object_id`.execute(db)
+  assert.deepEqual(
+    rows.filter(({ state }) => state !== 'ready'),
+    [],
+  )
+  for (const { image_id, key } of rows) {
+    if (await storage.open(key)) continue
+    // Dropped since it was read, and swept: that is fine.
+    const { rows: still } = await sql`
+      SELECT FROM renditions JOIN objects ON objects.id = object_id
+      WHERE image_id = ${image_id} AND key = ${key}`.execute(db)
+    assert.equal(still.length, 0, `${key} is shown and has no file`)
+  }
+}
+
+async function assertNothingLeft({ db }: Database, storage: Storage): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    await sql`UPDATE objects SET touched_at = clock_timestamp() - interval '1 hour'`.execute(db)
+    await sweepObjects({ db, storage, graceMs: GRACE_MS, tombstoneMs: TOMBSTONE_MS })
+  }
+  const listed = await Array.fromAsync(storage.list(), ({ key }) => key)
+  const { rows } = await sql<{ key: string }>`
+    SELECT DISTINCT key FROM renditions JOIN objects ON objects.id = object_id`.execute(db)
+  assert.deepEqual(listed.sort(), rows.map(({ key }) => key).sort())
+  const { rows: unused } = await sql`
+    SELECT FROM objects WHERE NOT EXISTS (SELECT FROM renditions WHERE object_id = objects.id)`.execute(
+    db,
+  )
+  assert.equal(unused.length, 0, 'rows without a rendition')
+}
+
+function aboutGrace(): number {
+  return GRACE_MS * (0.7 + 0.6 * Math.random())
+}
+
+function chance(probability: number): boolean {
+  return Math.random() < probability
+}
+
+function any<T>(list: readonly T[]): T | undefined {
+  return list[Math.floor(Math.random() * list.length)]
+}
+
+/** One to four, the same one twice at times. */
+function some<T>(list: readonly T[]): T[] {
+  const count = 1 + Math.floor(Math.random() * 4)
+  return Array.from({ length: count }, () => any(list)).filter((one) => one !== undefined)
+}
