@@ -32,7 +32,7 @@ describe('an embedded service', () => {
         '/text.jpg': 'this is no picture',
       }),
     )
-    const { path } = stack.use(await makeDataFolder())
+    const { path } = stack.use(await makeDataFolder({ empty: true }))
     environment = {
       DATA_DIR: path,
       OUTBOUND_ALLOW: '127.0.0.1/32',
