@@ -5,6 +5,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { type Command, columns, isUsageError, usageError } from './command.ts'
 import { configCommand } from './config-command.ts'
 import { migrateCommand } from './migrate-command.ts'
+import { productsExportCommand } from './products-export-command.ts'
 import { productsImportCommand } from './products-import-command.ts'
 import { serveCommand } from './serve-command.ts'
 import { storageSweepCommand } from './storage-command.ts'
@@ -14,6 +15,7 @@ const commands: readonly Command[] = [
   migrateCommand,
   configCommand,
   productsImportCommand,
+  productsExportCommand,
   storageSweepCommand,
 ]
 

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import { addAbortSignal, type Readable } from 'node:stream'
 import { type Config, loadConfig } from '../config/config.ts'
 import { defineImageJob } from '../images/image-job.ts'
 import { continueTrace } from '../observability/trace.ts'
@@ -68,7 +69,7 @@ Exit codes: 0 every line is stored, 1 some are refused or the import did not rea
 
 interface Import {
   config: Config
-  input: AsyncIterable<Uint8Array>
+  input: Readable
   fromLine: number
   isDryRun: boolean
   onRefused: ImportOptions['onRefused']
@@ -79,6 +80,8 @@ interface Import {
 async function runImport(options: Import): Promise<Omit<ImportSummary, 'reasons'>> {
   const { config, input, fromLine, isDryRun, onRefused } = options
   const signal = stopSignal()
+  // Else it would be noticed only when the next line arrives.
+  addAbortSignal(signal, input)
   const { checkUrl } = createAddressPolicy(config.outbound)
   const startedAt = performance.now()
   let reached: ImportProgress = {
@@ -103,7 +106,7 @@ async function runImport(options: Import): Promise<Omit<ImportSummary, 'reasons'
     })
     signal.throwIfAborted()
   } catch (error) {
-    failure = messageOf(error)
+    failure = messageOf(signal.aborted ? signal.reason : error)
   }
   return { reached, failure, elapsedMs: performance.now() - startedAt, isDryRun }
 }
@@ -120,9 +123,7 @@ async function openStore(stack: AsyncDisposableStack, config: Config, signal: Ab
 }
 
 /** Throws a usage error for a file that cannot be read. `bytes` is undefined where nobody knows. */
-async function openInput(
-  path: string,
-): Promise<{ chunks: AsyncIterable<Uint8Array>; bytes: number | undefined }> {
+async function openInput(path: string): Promise<{ chunks: Readable; bytes: number | undefined }> {
   if (path === '-') return { chunks: process.stdin, bytes: undefined }
   try {
     const file = await open(path)

@@ -44,7 +44,7 @@ export function createProgress({
       const state = describeProgress(amount, { unit, total, elapsedMs: shownAt - startedAt })
       if (!out.isTTY) out.write(`${state}\n`)
       else {
-        bar = total === undefined ? state : `${drawBar(amount.done / total)} ${state}`
+        bar = total === undefined ? state : `${drawBar(amount.done / Math.max(1, total))} ${state}`
         overwrite(bar)
       }
     },

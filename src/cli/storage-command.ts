@@ -2,13 +2,11 @@
 
 import { type Config, loadConfig } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
-import { pendingMigrations } from '../database/migrate.ts'
-import { waitForDatabase } from '../database/wait.ts'
-import { createLogger } from '../observability/logger.ts'
 import { findStrayFiles } from '../pipeline/stray-files.ts'
 import { findUnused, sweepGraceMs, sweepObjects } from '../pipeline/sweep.ts'
 import { openStorage } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
+import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
 import { stopSignal } from './stop-signals.ts'
 
@@ -56,16 +54,8 @@ interface SweepRequest {
 
 /** Throws an Error for the operator. */
 async function sweep(config: Config, request: SweepRequest): Promise<Report> {
-  const logOf = createLogger({ ...config.log, pretty: process.stderr.isTTY })
   const signal = stopSignal()
-  await using database = await waitForDatabase(config.database, {
-    timeoutMs: config.startTimeoutMs,
-    log: logOf('database'),
-    signal,
-  })
-  const pending = await pendingMigrations(database)
-  if (pending.length > 0)
-    throw new Error('the database schema is not up to date: run `vitrine migrate`')
+  await using database = await openCatalogueDatabase(config, signal)
   await using storage = await openStorage({ kind: 'filesystem', ...config.storage })
   const unused = await sweepUnused(database, { storage, config, signal, ...request })
   const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
