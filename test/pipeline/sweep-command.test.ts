@@ -1,0 +1,124 @@
+// `vitrine storage sweep` as an operator runs it, on the folder of a service that is stopped.
+
+import assert from 'node:assert/strict'
+import { readdir, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { sql } from 'kysely'
+import { migrate } from '../../src/database/migrate.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import { openStorage } from '../../src/storage/open.ts'
+import { fileStages } from '../support/file-stages.ts'
+import { createPictureWork } from '../support/picture-work.ts'
+import { context } from '../support/products.ts'
+import { makeDataFolder } from '../support/service.ts'
+import { vitrine } from '../support/vitrine.ts'
+
+describe('vitrine storage sweep', () => {
+  const stack = new AsyncDisposableStack()
+  let folder: string
+  /** Keys of a picture that is shown, and of two that nothing uses. */
+  let shown: string
+  let unused: string[]
+  before(async () => {
+    folder = stack.use(await makeDataFolder()).path
+    const keys = await makeCatalogue(folder)
+    shown = keys[0] ?? ''
+    unused = keys.slice(1)
+  })
+  after(() => stack.disposeAsync())
+
+  const sweep = (...options: string[]) =>
+    vitrine(['storage', 'sweep', ...options], { env: { DATA_DIR: folder }, cwd: folder })
+  const files = async () => {
+    const names = await readdir(join(folder, 'objects'), { recursive: true })
+    return names.filter((name) => name.endsWith('.jpg')).sort()
+  }
+
+  test('with --dry-run lists what would go, and removes nothing', async () => {
+    const { code, stdout } = await sweep('--dry-run')
+    assert.equal(code, 0)
+    const lines = stdout.trimEnd().split('\n')
+    assert.deepEqual(lines.slice(0, -1).sort(), unused.toSorted())
+    assert.equal(lines.at(-1), 'unused files to be removed: 2 (8 bytes)')
+    assert.equal((await files()).length, 3)
+  })
+
+  test('removes them, and says so to programs as JSON', async () => {
+    const { code, stdout } = await sweep('--json')
+    assert.equal(code, 0)
+    assert.deepEqual(JSON.parse(stdout), {
+      dry_run: false,
+      unused_files: 2,
+      unused_bytes: 8,
+      stray_files: null,
+    })
+    assert.deepEqual(await files(), [shown])
+  })
+
+  test('with --deep removes old files that the database does not know', async () => {
+    const stray = 'renditions/3f/stray.jpg'
+    await putOld(folder, stray)
+    const listed = await sweep('--dry-run', '--deep')
+    assert.equal(
+      listed.stdout,
+      `${stray}\nunused files to be removed: 0 (0 bytes), files without a row to be removed: 1\n`,
+    )
+    assert.equal((await files()).length, 2)
+    const { stray_files } = JSON.parse((await sweep('--deep', '--json')).stdout)
+    assert.equal(stray_files, 1)
+    assert.deepEqual(await files(), [shown])
+  })
+
+  test('with --deep refuses a storage of which the database knows nothing', async () => {
+    await using other = await makeDataFolder()
+    await using database = await openDatabase({
+      engine: 'pglite',
+      directory: join(other.path, 'db'),
+    })
+    await migrate(database)
+    await database[Symbol.asyncDispose]()
+    await putOld(other.path, 'renditions/3f/precious.jpg')
+    const { code, stderr } = await vitrine(['storage', 'sweep', '--deep'], {
+      env: { DATA_DIR: other.path },
+      cwd: other.path,
+    })
+    assert.equal(code, 1)
+    assert.match(stderr, /knows none of the 1 files in this storage/)
+    assert.equal((await readdir(join(other.path, 'objects/renditions/3f'))).length, 1)
+  })
+})
+
+/** A folder with three pictures, of which one is shown; returns their keys, the shown one first. */
+async function makeCatalogue(folder: string): Promise<string[]> {
+  await using database = await openDatabase({ engine: 'pglite', directory: join(folder, 'db') })
+  await migrate(database)
+  await using storage = await openStorage({
+    kind: 'filesystem',
+    directory: join(folder, 'objects'),
+  })
+  const work = createPictureWork({ database, stages: fileStages(database, storage) })
+  const urls = ['a', 'b', 'c'].map((name) => `https://example.com/${name}.jpg`)
+  const { id, images } = await work.post(urls)
+  for (const image of images) await work.process(image.id)
+  const { compressed_product_images } = await work.read(id)
+  await work.products.patch(id, { product_images: urls.slice(0, 1) }, { context })
+  await sql`UPDATE objects SET touched_at = now() - interval '1 day'`.execute(database.db)
+  const keys = compressed_product_images.map((url) => new URL(url).pathname.slice('/media/'.length))
+  for (const key of keys.slice(0, 1)) await makeOld(folder, key)
+  return keys
+}
+
+async function putOld(folder: string, key: string): Promise<void> {
+  await using storage = await openStorage({
+    kind: 'filesystem',
+    directory: join(folder, 'objects'),
+  })
+  await storage.put(key, Buffer.from('x'), { contentType: 'image/jpeg' })
+  await makeOld(folder, key)
+}
+
+async function makeOld(folder: string, key: string): Promise<void> {
+  const yesterday = new Date(Date.now() - 25 * 60 * 60_000)
+  await utimes(join(folder, 'objects', key), yesterday, yesterday)
+}
