@@ -1,19 +1,20 @@
 // Pages by date, price or name. What an index gives in the order asked for is read from there, no
 // further than the page. The rest is bounded whatever the planner believes of it:
 //
-//   near      the next 1,000 rows of the order, looked at one by one: enough for what is common
-//   matching  else all that the filter selects, by its own index, up to 10,000: enough for what is rare
+//   near      the next 2,000 rows of the order, looked at one by one: enough for what is common
+//   matching  else all that the filter selects, by its own index, up to 5,000: enough for what is rare
 //   further   else the order, on and on until the page is full: neither rare nor near
 
 import { sql } from 'kysely'
-import { MAX_TOTAL, type ProductListQuery } from './product-list.ts'
+import type { ProductListQuery } from './product-list.ts'
 import { and, type Conditions } from './product-list-conditions.ts'
-import { orderOf, type PageParts } from './product-list-order.ts'
+import { asFarAsNeeded, orderOf, type PageParts } from './product-list-order.ts'
 import { imagesJson, productColumns } from './product-store.ts'
 
-const NEAR = sql.lit(1_000)
-const RARE = sql.lit(MAX_TOTAL)
-const MORE = sql.lit(MAX_TOTAL + 1)
+/** 20 of these are one page of a filter that one row in a hundred meets. */
+const NEAR = sql.lit(2_000)
+/** Of a million rows, those of a filter met by more of them are met every 200 rows of a walk. */
+const RARE = 5_000
 
 /** Of a filter that the index of the order answers alone. */
 export function orderedPage(query: ProductListQuery, { scope }: Conditions): PageParts {
@@ -24,13 +25,13 @@ export function orderedPage(query: ProductListQuery, { scope }: Conditions): Pag
   return { ctes: [], page, order }
 }
 
-/** Of any filter. LIMIT and OFFSET in subqueries are fences, which the planner does not look across. */
+/** Of any filter. A subquery with a limit is a fence: the planner does not move conditions across it. */
 export function searchedPage(query: ProductListQuery, conditions: Conditions): PageParts {
   const { limit } = query
   const { scope, test, index } = conditions
   const { columns, order, after } = orderOf(query)
   const isFull = sql`(SELECT count(*) FROM near) = ${limit}`
-  const isRare = sql`(SELECT count(*) FROM matching) <= ${RARE}`
+  const isRare = sql`(SELECT count(*) FROM matching) <= ${sql.lit(RARE)}`
   const near = sql`near AS MATERIALIZED (
     SELECT ${columns} FROM (
       SELECT * FROM products WHERE ${and(...scope, ...after)}
@@ -38,18 +39,17 @@ export function searchedPage(query: ProductListQuery, conditions: Conditions): P
     WHERE ${and(...test)} ORDER BY ${order} LIMIT ${limit})`
   const matching = sql`matching AS MATERIALIZED (
     SELECT ${columns} FROM products
-    WHERE ${and(...scope, ...test, ...index)} AND NOT ${isFull} LIMIT ${MORE})`
+    WHERE ${and(...scope, ...test, ...index)} AND NOT ${isFull} LIMIT ${sql.lit(RARE + 1)})`
   const further = sql`
     SELECT * FROM products WHERE ${and(...scope, ...after)} AND NOT ${isRare}
-    ORDER BY ${order} OFFSET 0`
+    ORDER BY ${order} ${asFarAsNeeded}`
   const found = sql`found AS (
     (SELECT products.id FROM near AS products WHERE ${isFull})
     UNION ALL
     (SELECT products.id FROM matching AS products WHERE NOT ${isFull} AND ${isRare} AND ${and(...after)}
      ORDER BY ${order} LIMIT ${limit})
     UNION ALL
-    (SELECT products.id FROM (${further}) AS products WHERE ${and(...test)}
-     ORDER BY ${order} LIMIT ${limit}))`
+    (SELECT products.id FROM (${further}) AS products WHERE ${and(...test)} LIMIT ${limit}))`
   const page = sql`
     SELECT ${productColumns}, ${imagesJson} FROM found JOIN products ON products.id = found.id
     ORDER BY ${order}`

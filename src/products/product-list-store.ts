@@ -5,9 +5,10 @@ import type { Executor } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
 import { MAX_TOTAL, type ProductListQuery } from './product-list.ts'
 import { and, type Conditions, conditionsOf } from './product-list-conditions.ts'
-import type { PageParts } from './product-list-order.ts'
+import { asFarAsNeeded, orderOf, type PageParts } from './product-list-order.ts'
 import { orderedPage, searchedPage } from './product-list-pages.ts'
 import { rankedPage } from './product-list-ranked.ts'
+import { isCommon, sample } from './product-list-sample.ts'
 import { parseWords, searchQuery } from './product-list-words.ts'
 import type { StoredProduct } from './product-store.ts'
 
@@ -21,29 +22,35 @@ export interface ListedProduct extends StoredProduct {
 /** Beside a total, the columns of a product are null when there is none. */
 type Row = (ListedProduct | { id: null }) & { total?: number }
 
-/** At most `limit` products after the given place, in order; the total is not counted beyond one more than `MAX_TOTAL`. */
+const COUNTED = sql.lit(MAX_TOTAL + 1)
+
+/** At most `limit` products after the given place, in order; the total stops one beyond `MAX_TOTAL`. */
 export async function selectProducts(
   db: Executor,
   query: ProductListQuery,
 ): Promise<{ products: ListedProduct[]; total: number | undefined }> {
-  const { rows } = await statementOf(query).execute(db)
+  const { rows } = await listStatement(query).execute(db)
   return {
     products: rows.filter((row): row is ListedProduct & Row => row.id !== null),
     total: rows[0]?.total,
   }
 }
 
-function statementOf(query: ProductListQuery): RawBuilder<Row> {
-  const { words } = query.filter
-  const conditions = conditionsOf(query.filter, query.sort)
+/** The statement of `selectProducts`. */
+export function listStatement(query: ProductListQuery): RawBuilder<Row> {
+  const { filter, sort, withTotal } = query
+  const conditions = conditionsOf(filter, sort)
   const { ctes, page, order } = pageOf(query, conditions)
-  if (words !== undefined)
-    ctes.unshift(sql`words AS MATERIALIZED (${searchQuery(parseWords(words))})`)
+  const isSearch = conditions.test.length > 0
+  if (sort === 'relevance' || (withTotal && isSearch)) ctes.unshift(sample(conditions))
+  if (filter.words !== undefined)
+    ctes.unshift(sql`words AS MATERIALIZED (${searchQuery(parseWords(filter.words))})`)
   const before = ctes.length > 0 ? sql`WITH ${sql.join(ctes)}` : sql``
-  if (!query.withTotal) return sql`${before} ${page}`
+  if (!withTotal) return sql`${before} ${page}`
+  const matches = isSearch ? searchMatches(conditions) : scopeMatches(conditions)
   return sql`${before}
-    SELECT * FROM (${count(conditions)}) AS counted LEFT JOIN (${page}) AS products ON true
-    ORDER BY ${order}`
+    SELECT * FROM (SELECT count(*) AS total FROM (${matches}) AS matches) AS counted
+    LEFT JOIN (${page}) AS products ON true ORDER BY ${order}`
 }
 
 function pageOf(query: ProductListQuery, conditions: Conditions): PageParts {
@@ -53,9 +60,16 @@ function pageOf(query: ProductListQuery, conditions: Conditions): PageParts {
     : searchedPage(query, conditions)
 }
 
-function count({ scope, test, index }: Conditions): RawBuilder<{ total: number }> {
+function scopeMatches({ scope }: Conditions): RawBuilder<unknown> {
+  return sql`SELECT FROM products WHERE ${and(...scope)} LIMIT ${COUNTED}`
+}
+
+function searchMatches({ scope, test, index }: Conditions): RawBuilder<unknown> {
+  const { order } = orderOf({ sort: '-created_at' })
   return sql`
-    SELECT count(*) AS total FROM (
-      SELECT FROM products WHERE ${and(...scope, ...test, ...index)}
-      LIMIT ${sql.lit(MAX_TOTAL + 1)}) AS products`
+    (SELECT FROM (
+       SELECT * FROM products WHERE ${and(...scope, isCommon)} ORDER BY ${order} ${asFarAsNeeded}) AS products
+     WHERE ${and(...test)} LIMIT ${COUNTED})
+    UNION ALL
+    (SELECT FROM products WHERE ${and(...scope, ...test, ...index)} AND NOT ${isCommon} LIMIT ${COUNTED})`
 }

@@ -37,12 +37,25 @@ function isBeginning(word: string): boolean {
   return /^[^-"].*$/su.test(word) && /[\p{L}\p{N}\p{M}]$/u.test(word)
 }
 
-/** A SELECT of one row with the `query`; an empty one matches nothing. */
+/**
+ * A SELECT of one row with the `query`. By English stems is found all that would be found by the words
+ * as they are, but for words too common to have one. What products without any of the words could
+ * meet, as `-this` or `this or -that`, no index can tell: it finds nothing.
+ */
 export function searchQuery({ text, beside, last }: SearchWords): RawBuilder<unknown> {
-  const both = (words: string, and = sql``) => sql`
-    (websearch_to_tsquery('english', ${words})${and}) || (websearch_to_tsquery('simple', ${words})${and})`
   return sql`
-    SELECT ${both(text)} || CASE numnode(beginning.query) WHEN 0 THEN ''::tsquery
-      ELSE ${both(beside, sql` && beginning.query`)} END AS query
-    FROM (SELECT to_tsquery('simple', ${last}) AS query) AS beginning`
+    SELECT CASE WHEN ${hasIndex(sql`query`)} THEN query ELSE ''::tsquery END AS query FROM (
+      SELECT ${wordsQuery(text)} || CASE numnode(beginning.query) WHEN 0 THEN ''::tsquery
+        ELSE ${wordsQuery(beside)} && beginning.query END AS query
+      FROM (SELECT to_tsquery('simple', ${last}) AS query) AS beginning) AS words`
+}
+
+function wordsQuery(words: string): RawBuilder<unknown> {
+  const english = sql`websearch_to_tsquery('english', ${words})`
+  return sql`CASE WHEN ${hasIndex(english)} THEN ${english}
+    ELSE websearch_to_tsquery('simple', ${words}) END`
+}
+
+function hasIndex(query: RawBuilder<unknown>): RawBuilder<boolean> {
+  return sql`querytree(${query}) NOT IN ('', 'T')`
 }
