@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import sharp from 'sharp'
-import { type Composed, startComposed } from '../support/composed.ts'
+import { startComposed } from '../support/composed.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
 import {
@@ -12,7 +12,16 @@ import {
   type PostgresServer,
   startPostgresServer,
 } from '../support/postgres-server.ts'
-import { type Environment, getProduct, postProduct, settled } from '../support/service.ts'
+import {
+  type Environment,
+  getProduct,
+  makeDataFolder,
+  postProduct,
+  type Service,
+  settled,
+  spawnService,
+  startService,
+} from '../support/service.ts'
 
 /** More than are fetched from one host at a time: some run, some wait in the ledger. */
 const PICTURES = 6
@@ -34,7 +43,7 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
   const start = (environment: Environment) =>
     startComposed({ DATABASE_URL: server.url, OUTBOUND_ALLOW: '127.0.0.1/32', ...environment })
   /** A product whose pictures are held back by their origin until `release`. */
-  const postHeld = async (service: Composed, name: string) => {
+  const postHeld = async (service: Pick<Service, 'url'>, name: string) => {
     const { promise, resolve: release } = Promise.withResolvers<void>()
     const paths = Array.from({ length: PICTURES }, (_, n) => `/${name}-${n}.jpg`)
     for (const path of paths) {
@@ -114,5 +123,31 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
     const { images, processing_status } = await settled(service, held.id)
     assert.equal(processing_status, 'completed')
     assert.deepEqual(images.map(({ attempts }) => attempts).sort(), [1, 1, 2, 2, 2, 2])
+  })
+
+  test('can still be stopped in time, and be started before it is back', async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder({ empty: true }))
+    const environment = {
+      DATABASE_URL: server.url,
+      DATA_DIR,
+      OUTBOUND_ALLOW: '127.0.0.1/32',
+      SHUTDOWN_TIMEOUT: '2s',
+      JOB_LEASE: '2s',
+      JOB_HEARTBEAT: '500ms',
+    }
+    const service = stack.use(await startService(environment))
+    const held = await postHeld(service, 'stopped')
+    await server.stop('fast')
+    const startedAt = performance.now()
+    await service.stop()
+    assert.ok(performance.now() - startedAt < 10_000, service.output())
+    held.release()
+
+    const successor = stack.use(await spawnService(environment))
+    await eventually(() => assert.match(successor.output(), /trying again/))
+    await server.start()
+    const { images } = await eventually(() => settled(successor, held.id), 30_000)
+    for (const { status } of images) assert.equal(status, 'ready')
+    assert.equal(await successor.stop(), 0)
   })
 })

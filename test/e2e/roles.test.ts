@@ -4,12 +4,14 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import sharp from 'sharp'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
-import { type Origin, startOrigin } from '../support/origin.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Handler, type Origin, sequence, startOrigin } from '../support/origin.ts'
 import {
   type Environment,
   getProduct,
   makeDataFolder,
   postProduct,
+  type Service,
   settled,
   startService,
 } from '../support/service.ts'
@@ -18,6 +20,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
   const stack = new AsyncDisposableStack()
   let origin: Origin
   let environment: Environment
+  let api: Service
   let picture: Buffer
   before(async () => {
     const create = { width: 200, height: 100, channels: 3 as const, background: 'teal' }
@@ -32,11 +35,11 @@ describeOnPostgres('api and worker as processes of their own', () => {
       JOB_LEASE: '3s',
       JOB_HEARTBEAT: '1s',
     }
+    api = stack.use(await startService({ ...environment, ROLE: 'api' }))
   })
   after(() => stack.disposeAsync())
 
   test('a picture posted to one process is made by the other, and both nodes show it', async () => {
-    await using api = await startService({ ...environment, ROLE: 'api' })
     await using second = await startService({ ...environment, ROLE: 'api' })
     const { id } = await postProduct(api, [`${origin.url}/a.jpg`])
     const before = await getProduct(second, id)
@@ -53,7 +56,6 @@ describeOnPostgres('api and worker as processes of their own', () => {
       await held.promise
       response.end(picture)
     }
-    await using api = await startService({ ...environment, ROLE: 'api' })
     await using victim = await startService({ ...environment, ROLE: 'worker' })
     const { id } = await postProduct(api, [`${origin.url}/held.jpg`])
     await origin.asked('/held.jpg')
@@ -73,10 +75,33 @@ describeOnPostgres('api and worker as processes of their own', () => {
     )
   })
 
+  test('G3: a worker that slept through its lease changes nothing when it wakes', async () => {
+    const held = Promise.withResolvers<void>()
+    const hold: Handler = async (_, response) => {
+      await held.promise
+      response.end(picture)
+    }
+    origin.routes['/asleep.jpg'] = sequence(hold, picture)
+    await using sleeper = await startService({ ...environment, ROLE: 'worker' })
+    const { id } = await postProduct(api, [`${origin.url}/asleep.jpg`])
+    await origin.asked('/asleep.jpg')
+    sleeper.process.kill('SIGSTOP')
+    await using _successor = await startService({ ...environment, ROLE: 'worker' })
+    const product = await settled(api, id, 20_000)
+    assert.deepEqual([product.images[0]!.status, product.images[0]!.attempts], ['ready', 2])
+
+    sleeper.process.kill('SIGCONT')
+    held.resolve()
+    await eventually(() => assert.match(sleeper.output(), /an attempt was discarded/))
+    assert.equal(await sleeper.stop(), 0)
+    assert.deepEqual(await getProduct(api, id), product)
+  })
+
   test('G3: two workers share the work, and each picture is made once', async () => {
-    await using api = await startService({ ...environment, ROLE: 'api' })
-    await using _one = await startService({ ...environment, ROLE: 'worker' })
-    await using _two = await startService({ ...environment, ROLE: 'worker' })
+    const start = () => startService({ ...environment, ROLE: 'worker' })
+    const [one, two] = await Promise.all([start(), start()])
+    await using _one = one
+    await using _two = two
     const urls = Array.from({ length: 20 }, (_, n) => `${origin.url}/shared-${n}.jpg`)
     for (let n = 0; n < 20; n++) origin.routes[`/shared-${n}.jpg`] = picture
     const { id } = await postProduct(api, urls)
