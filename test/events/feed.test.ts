@@ -8,9 +8,10 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import pino from 'pino'
-import { beginEpoch } from '../../src/events/epoch.ts'
+import { beginEpoch, beginEpochAfterRestore } from '../../src/events/epoch.ts'
 import type { LoggedEvent } from '../../src/events/events.ts'
 import type { EventFeed } from '../../src/events/feed.ts'
+import { readLogState } from '../../src/events/log.ts'
 import type { Position } from '../../src/events/position.ts'
 import { purgeEvents } from '../../src/events/purge.ts'
 import { openRelay, type Relay } from '../../src/events/relay.ts'
@@ -335,37 +336,44 @@ describeOnPostgres('the feed of the log', () => {
     await stranger
   })
 
-  test('a relay that starts while an event is held open misses nothing of its product', async () => {
-    const productId = await insertProduct(open.database)
-    const hold = Promise.withResolvers<void>()
-    const written = Promise.withResolvers<void>()
-    const early = open.database.transaction(async (tx) => {
-      await change(tx, productId)
-      written.resolve()
-      await hold.promise
-    })
-    await written.promise
+  test('a relay that starts while events are held open misses nothing of their products', async () => {
+    const [productId, other] = [
+      await insertProduct(open.database),
+      await insertProduct(open.database),
+    ]
+    const holdOpen = async (product: string) => {
+      const hold = Promise.withResolvers<void>()
+      const written = Promise.withResolvers<void>()
+      const ended = open.database.transaction(async (tx) => {
+        await change(tx, product)
+        written.resolve()
+        await hold.promise
+      })
+      await written.promise
+      return async () => {
+        hold.resolve()
+        await ended
+      }
+    }
+    await beginEpochAfterRestore(open.database.db)
+    const state = await readLogState(open.database.db)
+    const [commit, commitOther] = [await holdOpen(productId), await holdOpen(other)]
     // Out of what the relay looks back over when it starts.
     await sql`SELECT setval('events_id_seq', nextval('events_id_seq') + 10000)`.execute(
       open.database.db,
     )
     await using relay = openRelay({ database: open.database, log, pollMs: 20 })
-    const { epoch } = await eventually(async () => {
-      const { rows } =
-        await sql<Position>`SELECT epoch, 0 AS id FROM event_log WHERE origin <> ''`.execute(
-          open.database.db,
-        )
-      return rows[0] ?? assert.fail('no epoch yet')
-    })
-    const before = await idsAfter(open, { epoch, id: 0 })
-    const start = { epoch, id: before.at(-1) ?? 0 }
+    const start = { epoch: state.epoch, id: state.lastId }
     await using one = followed(relay.feed, { productId }, { start })
-    hold.resolve()
-    await early
+    await eventually(async () => assert.ok((await relay.check()).delay_ms > 0))
+    await commit()
     await open.database.transaction((tx) => change(tx, productId))
     open.database.signals.send('events')
     await eventually(() => assert.equal(one.events.length, 2))
-    assert.deepEqual(idsOf(one.events), await idsAfter(open, start))
+    assert.deepEqual(idsOf(one.events), await idsAfter(open, start, productId))
+    assert.equal(relay.currentAsOf(), undefined, 'no cache is trusted before the start is decided')
+    await commitOther()
+    await eventually(() => assert.ok(relay.currentAsOf() !== undefined))
   })
 })
 
