@@ -12,8 +12,9 @@ import { latencyBench } from './latency.ts'
 import { pipelineBench } from './pipeline.ts'
 import { readBench } from './read.ts'
 import { startBench } from './start.ts'
+import { streamsBench } from './streams.ts'
 
-const benches: readonly Bench[] = [pipelineBench, readBench, latencyBench, startBench]
+const benches: readonly Bench[] = [pipelineBench, readBench, latencyBench, startBench, streamsBench]
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
 
 const results: Record<string, BenchResult> = {}
