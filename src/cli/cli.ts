@@ -4,6 +4,7 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import { type Command, columns, isUsageError, usageError } from './command.ts'
 import { configCommand } from './config-command.ts'
+import { eventsRestartCommand } from './events-command.ts'
 import { migrateCommand } from './migrate-command.ts'
 import { productsExportCommand } from './products-export-command.ts'
 import { productsImportCommand } from './products-import-command.ts'
@@ -17,6 +18,7 @@ const commands: readonly Command[] = [
   productsImportCommand,
   productsExportCommand,
   storageSweepCommand,
+  eventsRestartCommand,
 ]
 
 /** Runs one command line, without the program's own name. Resolves to the exit code; never rejects. */

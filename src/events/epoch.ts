@@ -8,7 +8,7 @@ import type { Db } from '../database/database.ts'
 /**
  * What every way of restoring changes: a dump goes to another server, database or table, a base backup
  * and a promoted standby (which may lack the last events) start a new timeline. A folder that is copied
- * back file by file changes nothing of this and is told by `beginEpoch`.
+ * back file by file changes nothing of this: `beginEpoch` is for that.
  */
 const origin = sql<string>`(SELECT concat_ws('/', control.system_identifier,
   left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_database.oid, pg_relation_filenode('events'))
