@@ -200,7 +200,7 @@ describeOnPostgres('objects under attempts, sweeps and crashes at once', () => {
   })
   after(() => open[Symbol.asyncDispose]())
 
-  const DURATION_MS = 4_000
+  const DURATION_MS = 3_000
   /** Longer than a settle; shorter than the slowest attempts here, which therefore meet the sweep. */
   const GRACE_MS = 300
   const SLOW_MS = 450

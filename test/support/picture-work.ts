@@ -10,7 +10,7 @@ import type { AttemptStage, Images } from '../../src/images/image.ts'
 import type { ImageJobPayload } from '../../src/images/image-job.ts'
 import { createImages } from '../../src/images/images.ts'
 import { type BoundJobs, bindJob, bindJobs } from '../../src/jobs/bind.ts'
-import { claim } from '../../src/jobs/claim.ts'
+import { claim, claimedJob } from '../../src/jobs/claim.ts'
 import { fail as failClaimed, lockClaimed } from '../../src/jobs/fail.ts'
 import type { ClaimedJob, CommittedMove, JobHandler } from '../../src/jobs/job.ts'
 import { reap } from '../../src/jobs/reaper.ts'
@@ -47,6 +47,8 @@ export interface PictureWork {
   read(productId: string): Promise<ProductDocument>
   /** pending → running, as a worker that heard the bell; undefined when there is nothing to claim. */
   claim(imageId: string, worker?: string): Promise<ClaimedJob<ImageJobPayload> | undefined>
+  /** The same for all pictures of a product in two statements, without the rows of their attempts: for many rounds. */
+  claimAll(productId: string): Promise<ClaimedJob<ImageJobPayload>[]>
   /** Runs the stages, and returns the transaction that settles: undefined from it when the claim was lost. */
   run(job: ClaimedJob<ImageJobPayload>): Promise<() => Promise<'done' | 'dropped' | undefined>>
   /** running → pending or dead; undefined when the claim was lost. */
@@ -115,6 +117,7 @@ export function createPictureWork({
       read(await products.create(newProduct({ user_id: userId, product_images: urls }), context)),
     read: async (productId) => read(await products.read(productId)),
     claim: (imageId, worker = 'worker') => claimJob(imageId, worker),
+    claimAll: (productId) => claimAll(database, productId),
     run: async (job) => {
       const settlement = await handler.run(job, { signal: unaborted })
       return () => database.transaction((tx) => settle(tx, job, settlement))
@@ -143,6 +146,22 @@ export function createPictureWork({
     },
   }
   return work
+}
+
+async function claimAll(
+  { db }: Database,
+  productId: string,
+): Promise<ClaimedJob<ImageJobPayload>[]> {
+  await sql`
+    UPDATE images SET status = 'processing', attempts = 1 WHERE product_id = ${productId}`.execute(
+    db,
+  )
+  const { rows } = await sql<ClaimedJob<ImageJobPayload>>`
+    UPDATE jobs SET state = 'running', claim = gen_random_uuid(), worker = 'worker', attempts = 1,
+      lease_until = clock_timestamp() + interval '1 minute'
+    WHERE payload ->> 'productId' = ${productId}::text
+    RETURNING ${claimedJob}`.execute(db)
+  return rows
 }
 
 export interface RowStages extends Stages {
