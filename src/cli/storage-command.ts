@@ -22,8 +22,8 @@ export const storageSweepCommand = defineCommand({
     json: { type: 'boolean', description: 'print one JSON object' },
   },
   details: `Workers sweep by themselves, once an hour; this does it now. Files that a running attempt may need
-are left alone. --deep reads the names of all files: it is for a storage that belongs to this database
-alone, and refuses one of which the database knows no file.`,
+are left alone. --deep reads the names of all files: it is for a storage that belongs to this
+database alone, and refuses one of which the database knows no file.`,
   run: async ({ values }) => {
     const { config } = loadConfig()
     const report = await sweep(config, {
