@@ -1,4 +1,4 @@
-// `vitrine storage sweep` as an operator runs it, on the folder of a service that is stopped.
+// The sweep as an operator runs it, on the folder of a service that is stopped, and as a service runs it.
 
 import assert from 'node:assert/strict'
 import { readdir, utimes } from 'node:fs/promises'
@@ -8,10 +8,11 @@ import { sql } from 'kysely'
 import { migrate } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { openStorage } from '../../src/storage/open.ts'
+import { eventually } from '../support/eventually.ts'
 import { fileStages } from '../support/file-stages.ts'
 import { createPictureWork } from '../support/picture-work.ts'
 import { context } from '../support/products.ts'
-import { makeDataFolder } from '../support/service.ts'
+import { makeDataFolder, startService } from '../support/service.ts'
 import { vitrine } from '../support/vitrine.ts'
 
 describe('vitrine storage sweep', () => {
@@ -30,10 +31,7 @@ describe('vitrine storage sweep', () => {
 
   const sweep = (...options: string[]) =>
     vitrine(['storage', 'sweep', ...options], { env: { DATA_DIR: folder }, cwd: folder })
-  const files = async () => {
-    const names = await readdir(join(folder, 'objects'), { recursive: true })
-    return names.filter((name) => name.endsWith('.jpg')).sort()
-  }
+  const files = () => filesIn(folder)
 
   test('with --dry-run lists what would go, and removes nothing', async () => {
     const { code, stdout } = await sweep('--dry-run')
@@ -88,6 +86,18 @@ describe('vitrine storage sweep', () => {
     assert.equal((await readdir(join(other.path, 'objects/renditions/3f'))).length, 1)
   })
 })
+
+test('a service sweeps by itself, without being told to', async () => {
+  await using folder = await makeDataFolder()
+  const [shown] = await makeCatalogue(folder.path)
+  await using _service = await startService({ DATA_DIR: folder.path })
+  await eventually(async () => assert.deepEqual(await filesIn(folder.path), [shown]), 30_000)
+})
+
+async function filesIn(folder: string): Promise<string[]> {
+  const names = await readdir(join(folder, 'objects'), { recursive: true })
+  return names.filter((name) => name.endsWith('.jpg')).sort()
+}
 
 /** A folder with three pictures, of which one is shown; returns their keys, the shown one first. */
 async function makeCatalogue(folder: string): Promise<string[]> {
