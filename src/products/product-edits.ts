@@ -50,11 +50,11 @@ export function createProductEdits(options: ProductEditsOptions): ProductEdits {
           : []
         const { prefix: urlPrefix } = mediaUrls
         await publishEdit(tx, id, { fields: { ...current, ...fields }, addedImageIds, urlPrefix })
-        return await selectProduct(tx, id)
+        return { product: await selectProduct(tx, id), hasJobs: addedImageIds.length > 0 }
       })
       signals.send('events')
-      signals.send('jobs')
-      return changed ?? missing()
+      if (changed.hasJobs) signals.send('jobs')
+      return changed.product ?? missing()
     },
     remove: async (id, { expected }) => {
       const version = await database.transaction(async (tx) => {
