@@ -111,6 +111,7 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
       storage,
       health,
       log: logOf('http'),
+      corsOrigins: config.server.corsOrigins,
       streams: { maxStreams: config.events.maxStreams },
     })
     starting.defer(() => server.close())

@@ -41,7 +41,7 @@ function banner({ role, database, dataDir, storage }: Config, { url }: Running):
     database.engine === 'pglite'
       ? `embedded database and pictures in ${dataDir} (survives a crash, not a power cut: use PostgreSQL for that)`
       : `PostgreSQL ${database.connection.host}, pictures in ${storage.directory}`
-  const documents = url === undefined ? 'see docs/configuration.md' : `${url}/openapi.json`
+  const documents = url === undefined ? 'see docs/configuration.md' : `${url}/docs`
   return `Vitrine (${role}): ${api}\nData: ${data}\nDocs: ${documents}\n`
 }
 

@@ -21,6 +21,8 @@ export interface Config {
     readonly port: number
     /** Without a slash at its end. Undefined means `http://localhost:<the port listened on>`, when `port` is 0. */
     readonly publicUrl: string | undefined
+    /** Origins of web pages, or `*` alone. */
+    readonly corsOrigins: readonly string[]
   }
   readonly log: {
     readonly level: Values['LOG_LEVEL']
@@ -130,6 +132,7 @@ function buildConfig(values: Values, { database, dataDir, processors }: Surround
       host: values.HOST ?? (database.engine === 'pglite' ? '127.0.0.1' : '0.0.0.0'),
       port,
       publicUrl: values.PUBLIC_URL ?? localUrl,
+      corsOrigins: values.CORS_ORIGINS ?? [],
     },
     log: { level: values.LOG_LEVEL, levels: values.LOG_LEVELS ?? {} },
     database,

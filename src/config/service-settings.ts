@@ -8,6 +8,7 @@ import {
   host,
   integer,
   oneOf,
+  origins,
   path,
   publicUrl,
 } from './value-types.ts'
@@ -42,6 +43,12 @@ export const serviceSettings = {
     secret: 'url',
     description:
       'The address under which clients reach the service; links to pictures start with it.',
+  },
+  CORS_ORIGINS: {
+    type: origins,
+    derived: 'none',
+    description:
+      'The web pages that browsers let read the answers of the API, by their origins; `*` for all pages.',
   },
   DATA_DIR: {
     type: path,

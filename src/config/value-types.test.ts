@@ -12,6 +12,7 @@ import {
   integer,
   networks,
   oneOf,
+  origins,
   path,
   ports,
   publicUrl,
@@ -147,6 +148,29 @@ describe('simple values', () => {
 })
 
 describe('lists', () => {
+  it('origins are written as browsers write them', () => {
+    parses(origins, {
+      '*': ['*'],
+      'https://shop.example, HTTP://localhost:5173': [
+        'https://shop.example',
+        'http://localhost:5173',
+      ],
+    })
+    for (const wrong of [
+      'https://shop.example/',
+      'https://shop.example/x',
+      'https://shop.example:443',
+      'https://user@shop.example',
+      'shop.example',
+      'null',
+      'file://',
+      '*,https://shop.example',
+      'https://*.shop.example',
+    ]) {
+      parses(origins, { [wrong]: undefined })
+    }
+  })
+
   it('networks are read strictly', () => {
     parses(networks, {
       '10.0.0.0/8, FD00::/8': ['10.0.0.0/8', 'fd00::/8'],

@@ -145,6 +145,15 @@ export const publicUrl: ValueType<string> = {
   },
 }
 
+/** Origins as browsers write them: `https://shop.example`, or `*` for every one. */
+export const origins: ValueType<readonly string[]> = {
+  name: 'origins',
+  collection: 'list',
+  expects:
+    'a list of origins such as https://shop.example,http://localhost:5173, without a path or a slash at their ends, or *',
+  parse: (value) => (value === '*' ? ['*'] : parseList(value, parseOrigin)),
+}
+
 /** Networks as `10.0.0.0/8` or `fd00::/8`; a bare address is a network of one. */
 export const networks: ValueType<readonly string[]> = {
   name: 'networks',
@@ -228,6 +237,13 @@ function parsePortRange(text: string): PortRange | undefined {
   const from = first === undefined ? undefined : port.parse(first)
   const to = last === undefined ? from : port.parse(last)
   return from !== undefined && to !== undefined && from <= to ? { from, to } : undefined
+}
+
+/** What a browser sends has no default port, no capitals, no path and no pattern: anything else would never match. */
+function parseOrigin(text: string): string | undefined {
+  const url = text.includes('*') ? null : URL.parse(text)
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') return undefined
+  return url.origin === text.toLowerCase() ? url.origin : undefined
 }
 
 /** An allow-list is a hole in a wall, so it is read strictly: `10.1.2.3/8` may have meant one host. */

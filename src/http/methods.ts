@@ -22,7 +22,9 @@ export function createMethodTable(): MethodTable {
       patterns.set(pattern, entry)
     },
     allowed: (path) => {
-      const found = [...patterns.values()].filter(({ matches }) => matches.test(path))
+      // As the router does: a slash at the end makes no difference.
+      const known = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+      const found = [...patterns.values()].filter(({ matches }) => matches.test(known))
       if (found.length === 0) return undefined
       const methods = new Set(found.flatMap((entry) => [...entry.methods]))
       return order.filter((method) => method === 'OPTIONS' || methods.has(method))

@@ -1,7 +1,11 @@
 // The OpenAPI 3.1 document, made from the schemas of the routes: what is published is what is checked.
 
+import { createHash } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import { type App, BASE } from './app.ts'
+import { compressAnswers } from './compression.ts'
+import { noneMatchFails } from './conditional.ts'
+import { registerDocs } from './routes/docs.ts'
 import { eventSchema } from './routes/events.schema.ts'
 import { checkSchema, reportSchema } from './routes/health.schema.ts'
 import { attemptSchema, imageSchema } from './routes/images.schema.ts'
@@ -47,12 +51,25 @@ export function registerOpenapi(app: App): void {
     },
   })
   app.register(async (scope: App) => {
-    let document: Buffer | undefined
-    scope.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
-      document ??= Buffer.from(JSON.stringify(app.swagger()))
-      return reply
-        .headers({ 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-cache' })
-        .send(document)
-    })
+    await compressAnswers(scope)
+    registerDocument(scope)
   })
+  app.register(registerDocs)
+}
+
+function registerDocument(scope: App): void {
+  let made: { document: Buffer; etag: string } | undefined
+  scope.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
+    made ??= makeDocument(scope)
+    const { document, etag } = made
+    reply.headers({ etag, 'cache-control': 'no-cache' })
+    if (noneMatchFails(request.headers['if-none-match'], etag)) return reply.code(304).send()
+    return reply.header('content-type', 'application/json; charset=utf-8').send(document)
+  })
+}
+
+function makeDocument(scope: App): { document: Buffer; etag: string } {
+  const document = Buffer.from(JSON.stringify(scope.swagger()))
+  const hash = createHash('sha256').update(document).digest('base64url')
+  return { document, etag: `"${hash.slice(0, 22)}"` }
 }

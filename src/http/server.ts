@@ -18,10 +18,12 @@ import type { ProductLists } from '../products/product-list.ts'
 import type { ProductSnapshots } from '../products/product-snapshots.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { App } from './app.ts'
+import { compressAnswers } from './compression.ts'
+import { allowOrigins } from './cors.ts'
 import { createErrorHandler } from './error-handler.ts'
 import { defaultStreamLimits, type StreamLimits } from './event-stream.ts'
 import { acceptJsonBodies, BODY_LIMIT } from './json-body.ts'
-import { answerUnrouted, createMethodTable, type MethodTable } from './methods.ts'
+import { answerUnrouted, createMethodTable, type MethodTable, notFound } from './methods.ts'
 import { registerOpenapi } from './openapi.ts'
 import { createPictureWait } from './picture-wait.ts'
 import { parseQuery } from './query.ts'
@@ -46,6 +48,8 @@ export interface ServerTimeouts {
   requestMs: number
   /** A connection on which nothing moves, in either direction. */
   idleMs: number
+  /** A connection between two requests. */
+  keepAliveMs: number
   /** How often the first two are looked at. */
   checkMs: number
 }
@@ -58,15 +62,21 @@ export interface ServerOptions {
   storage: Storage
   health: Health
   log: Logger
+  /** Whose pages may read the answers; `*` for all. None without it. */
+  corsOrigins?: readonly string[]
   timeouts?: Partial<ServerTimeouts>
   streams?: Partial<StreamLimits>
 }
 
-/** 1 MiB in 30 s is 280 kbit/s. Nothing takes the server longer than `idleMs` to answer. */
+/**
+ * 1 MiB in 30 s is 280 kbit/s. Nothing takes the server longer than `idleMs` to answer. Load balancers
+ * keep connections for 60 s: one that we close first costs them a request.
+ */
 const defaultTimeouts: ServerTimeouts = {
   headersMs: 15_000,
   requestMs: 30_000,
   idleMs: 120_000,
+  keepAliveMs: 72_000,
   checkMs: 5_000,
 }
 
@@ -87,11 +97,20 @@ export function createServer(options: ServerOptions): App {
   // Schemas of answers are documentation: what a use case returns is sent as it is.
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(createErrorHandler(log))
+  // For a route that finds nothing: requests without a route are answered before.
+  app.setNotFoundHandler(() => {
+    throw notFound()
+  })
   app.addHook('onRoute', ({ method, url }) => table.add(method, url))
+  allowOrigins(app, options.corsOrigins ?? [], table)
   addRequestHooks(app, options, table)
   app.server.on('connect', createConnectHandler(log, table))
   registerOpenapi(app)
   app.register(async (scope: App) => registerRoutes(scope, options))
+  app.register(async (scope: App) => {
+    await compressAnswers(scope)
+    registerProductListRoute(scope, options.products)
+  })
   return app
 }
 
@@ -99,7 +118,6 @@ function registerRoutes(app: App, options: ServerOptions): void {
   const { products, images, feed, snapshots, storage, health, log } = options
   const waitForPictures = createPictureWait(app, products)
   registerProductRoutes(app, { products, images, waitForPictures })
-  registerProductListRoute(app, products)
   registerProductEditRoutes(app, { products, waitForPictures })
   registerImageRoutes(app, images)
   const limits = { ...defaultStreamLimits, ...options.streams }
@@ -154,7 +172,7 @@ function fastifyOptions(
   { log, timeouts }: ServerOptions,
   table: MethodTable,
 ): FastifyHttpOptions<RawServerDefault> {
-  const { headersMs, requestMs, idleMs, checkMs } = { ...defaultTimeouts, ...timeouts }
+  const { headersMs, requestMs, idleMs, keepAliveMs, checkMs } = { ...defaultTimeouts, ...timeouts }
   const handleError = createErrorHandler(log)
   return {
     // One line per request of our own instead of the framework's two.
@@ -165,9 +183,14 @@ function fastifyOptions(
     bodyLimit: BODY_LIMIT,
     rewriteUrl: ({ url }) => toRoutePath(url ?? '/'),
     // Ids of any length name nothing; the parser bounds the address by the size of the headers.
-    routerOptions: { maxParamLength: 16_384, querystringParser: parseQuery },
+    routerOptions: {
+      maxParamLength: 16_384,
+      querystringParser: parseQuery,
+      ignoreTrailingSlash: true,
+    },
     requestTimeout: requestMs,
     connectionTimeout: idleMs,
+    keepAliveTimeout: keepAliveMs,
     http: {
       headersTimeout: headersMs,
       connectionsCheckingInterval: checkMs,

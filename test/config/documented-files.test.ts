@@ -35,6 +35,7 @@ describe('documented files', () => {
       host: 'localhost',
       port: 8081,
       publicUrl: 'http://localhost:8081',
+      corsOrigins: [],
     })
   })
 

@@ -14,7 +14,12 @@ describe('without any setting', () => {
     const expected: Config = {
       role: 'all',
       dataDir: join(folder.path, 'data'),
-      server: { host: '127.0.0.1', port: 8080, publicUrl: 'http://localhost:8080' },
+      server: {
+        host: '127.0.0.1',
+        port: 8080,
+        publicUrl: 'http://localhost:8080',
+        corsOrigins: [],
+      },
       log: { level: 'info', levels: {} },
       database: { engine: 'pglite', directory: join(folder.path, 'data/db') },
       migrateOnStart: true,

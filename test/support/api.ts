@@ -42,6 +42,7 @@ export interface TestApiOptions {
   engine?: TestEngine
   timeouts?: Partial<ServerTimeouts>
   streams?: Partial<StreamLimits>
+  corsOrigins?: readonly string[]
 }
 
 export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -69,6 +70,7 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     log: log.logger,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
     ...(options.streams ? { streams: options.streams } : {}),
+    ...(options.corsOrigins ? { corsOrigins: options.corsOrigins } : {}),
   })
   stack.defer(() => app.close())
   await app.ready()

@@ -1,0 +1,68 @@
+// What clients write in several ways and mean the same by.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { openApi, post, sample, type TestApi } from '../support/api.ts'
+
+let api: TestApi
+let id: string
+before(async () => {
+  api = await openApi()
+  id = (await post(api.app, sample)).json().id
+})
+after(() => api[Symbol.asyncDispose]())
+
+test('a slash at the end makes no difference', async () => {
+  for (const path of [
+    '/products',
+    `/products/${id}`,
+    `/products/${id}/images`,
+    '/livez',
+    '/openapi.json',
+    '/docs',
+  ]) {
+    for (const base of ['', '/api/v1']) {
+      for (const method of ['GET', 'HEAD', 'OPTIONS'] as const) {
+        const plain = await api.app.inject({ method, url: base + path })
+        const slashed = await api.app.inject({ method, url: `${base}${path}/` })
+        assert.ok(plain.statusCode < 300)
+        assert.equal(slashed.statusCode, plain.statusCode, `${method} ${path}/`)
+        assert.equal(slashed.headers.allow, plain.headers.allow)
+        assert.equal(slashed.headers.etag, plain.headers.etag)
+      }
+    }
+  }
+  const created = await api.app.inject({ method: 'POST', url: '/products/', payload: sample })
+  assert.equal(created.statusCode, 201)
+  assert.equal(created.headers.location, `/api/v1/products/${created.json().id}`)
+  const refused = await api.app.inject({ method: 'PATCH', url: '/products/' })
+  assert.deepEqual(
+    [refused.statusCode, refused.headers.allow],
+    [405, 'GET, HEAD, POST, PUT, OPTIONS'],
+  )
+  assert.equal((await api.app.inject('/products/?limit=1')).json().data.length, 1)
+})
+
+test('two slashes are another path', async () => {
+  for (const url of ['/products//', '//products', `/products//${id}`]) {
+    assert.equal((await api.app.inject(url)).statusCode, 404, url)
+  }
+})
+
+test('who accepts no JSON gets JSON: it is all there is, and better than nothing', async () => {
+  for (const accept of [
+    'text/html',
+    'application/xml;q=1, application/json;q=0',
+    'image/*',
+    'nonsense',
+  ]) {
+    const found = await api.app.inject({ url: `/products/${id}`, headers: { accept } })
+    assert.equal(found.statusCode, 200)
+    assert.equal(found.headers['content-type'], 'application/json; charset=utf-8')
+    const missing = await api.app.inject({ url: '/products/1', headers: { accept } })
+    assert.equal(missing.statusCode, 404)
+    assert.equal(missing.headers['content-type'], 'application/problem+json')
+    const created = await post(api.app, sample, { accept })
+    assert.equal(created.statusCode, 201)
+  }
+})
