@@ -54,11 +54,13 @@ export function createReadThrough<V extends { version: number }>(
 
   const loadAboveFloor = async (key: string): Promise<V | undefined> => {
     for (let attempt = 1; ; attempt++) {
+      // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
+      const isWatched = currentAsOf() !== undefined
       const value = await load(key)
       if (value && value.version < floors.of(key) && attempt < MAX_LOADS) continue
       if (value && value.version >= floors.of(key)) {
         floors.raise(key, value.version)
-        entries.set(key, value)
+        if (isWatched) entries.set(key, value)
       }
       return value
     }
