@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import pino from 'pino'
+import { isAppError } from '../../src/errors.ts'
 import { beginEpoch, beginEpochAfterRestore } from '../../src/events/epoch.ts'
 import type { LoggedEvent } from '../../src/events/events.ts'
 import type { EventFeed } from '../../src/events/feed.ts'
@@ -229,7 +230,10 @@ describeOnPostgres('the feed of the log', () => {
           }
           if (Math.random() < 0.25) throw new Error('abort')
         })
-        await work.catch((error: Error) => assert.equal(error.message, 'abort'))
+        await work.catch((error: Error) => {
+          // On a busy machine the server may give up on one: another abort.
+          if (error.message !== 'abort' && !isAppError(error, 'unavailable')) throw error
+        })
         writing.signals.send('events')
       }
     }
