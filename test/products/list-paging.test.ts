@@ -98,6 +98,7 @@ describeOnEachDatabase('paging', (engine) => {
         ...(position && { after: position }),
       })
       assert.ok(data.length <= query.limit)
+      assert.ok(page < 200, 'the list does not end')
       seen.push(...data.map(({ id }) => id))
       if (!next) return { known, gone, seen }
       assert.equal(data.length, query.limit, 'only the last page may be short')
