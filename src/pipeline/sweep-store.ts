@@ -30,45 +30,56 @@ export const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /** Makes the unused ones `going`. From then on no attempt shares or settles them. */
 export async function markSlice(db: Db, options: SliceOptions): Promise<Slice> {
-  const isUnused = sql`objects.state <> 'going' AND objects.touched_at < ${before(options.graceMs)}`
+  const isOld = isOldFor(options.graceMs)
   const { rows } = await sql<SliceRow>`
-    WITH slice AS MATERIALIZED (${sliceOf(options)}),
+    WITH ${unusedOf(options)},
     locked AS MATERIALIZED (
-      SELECT objects.id FROM slice JOIN objects ON objects.id = slice.id
-      WHERE ${isUnused} AND NOT EXISTS (SELECT FROM renditions WHERE object_id = objects.id)
-      FOR UPDATE OF objects SKIP LOCKED),
-    unused AS (
+      SELECT id FROM objects WHERE id = ANY(ARRAY(SELECT id FROM unused)) AND ${isOld}
+      FOR UPDATE SKIP LOCKED),
+    marked AS (
       UPDATE objects SET state = 'going', touched_at = clock_timestamp()
-      FROM locked WHERE objects.id = locked.id AND ${isUnused}
-      RETURNING objects.id, objects.key, objects.bytes)
-    ${selectSlice}`.execute(db)
+      WHERE id = ANY(ARRAY(SELECT id FROM locked)) AND ${isOld}
+      RETURNING id, key, bytes)
+    SELECT (SELECT id FROM bound) AS last_id,
+      (SELECT coalesce(json_agg(marked), '[]') FROM marked) AS unused`.execute(db)
   return toSlice(rows)
 }
 
 /** What `markSlice` would mark. */
 export async function readSlice(db: Db, options: SliceOptions): Promise<Slice> {
   const { rows } = await sql<SliceRow>`
-    WITH slice AS MATERIALIZED (${sliceOf(options)}),
-    unused AS (
-      SELECT objects.id, objects.key, objects.bytes FROM slice JOIN objects ON objects.id = slice.id
-      WHERE objects.state <> 'going' AND objects.touched_at < ${before(options.graceMs)}
-        AND NOT EXISTS (SELECT FROM renditions WHERE object_id = objects.id))
-    ${selectSlice}`.execute(db)
+    WITH ${unusedOf(options)}
+    SELECT (SELECT id FROM bound) AS last_id,
+      (SELECT coalesce(json_agg(unused), '[]') FROM unused) AS unused`.execute(db)
   return toSlice(rows)
+}
+
+/**
+ * The CTEs `bound`, where the slice ends, and `unused`. Both sides are read once, as ranges of their
+ * indexes: asked for each object by itself, the planner reads all objects for every slice.
+ */
+function unusedOf({ after, limit, graceMs }: SliceOptions) {
+  return sql`
+    slice AS MATERIALIZED (
+      SELECT id, key, bytes, state, touched_at FROM objects
+      WHERE id > ${after}::uuid ORDER BY id LIMIT ${limit}),
+    bound AS MATERIALIZED (SELECT id FROM slice ORDER BY id DESC LIMIT 1),
+    used AS MATERIALIZED (
+      SELECT object_id FROM renditions
+      WHERE object_id > ${after}::uuid AND object_id <= (SELECT id FROM bound)),
+    unused AS MATERIALIZED (
+      SELECT id, key, bytes FROM slice
+      WHERE ${isOldFor(graceMs)} AND NOT EXISTS (SELECT FROM used WHERE object_id = slice.id))`
+}
+
+function isOldFor(graceMs: number) {
+  return sql`state <> 'going' AND touched_at < ${before(graceMs)}`
 }
 
 interface SliceRow {
   last_id: string | null
   unused: SweptObject[]
 }
-
-function sliceOf({ after, limit }: SliceOptions) {
-  return sql`SELECT id FROM objects WHERE id > ${after}::uuid ORDER BY id LIMIT ${limit}`
-}
-
-const selectSlice = sql`
-  SELECT (SELECT id FROM slice ORDER BY id DESC LIMIT 1) AS last_id,
-    (SELECT coalesce(json_agg(unused), '[]') FROM unused) AS unused`
 
 function toSlice([row]: SliceRow[]): Slice {
   return { unused: row?.unused ?? [], lastId: row?.last_id ?? undefined }

@@ -17,12 +17,12 @@ import {
   takeTurn,
 } from './sweep-store.ts'
 
-/** How often all objects are looked at, by one of all workers: 10 million take about a minute. */
+/** How often all objects are looked at, by one of all workers: 10 million take a minute or two. */
 const EVERY_MS = 60 * 60_000
 const ASK_EVERY_MS = 5 * 60_000
 /** Longer than a put can be late. */
 export const TOMBSTONE_MS = 60 * 60_000
-/** Objects looked at in one statement: some 20 ms of the database's time. */
+/** Objects looked at in one statement: 10 to 40 ms of the database’s time. */
 const SLICE = 5_000
 const FILES_AT_ONCE = 8
 /** For what an attempt does after its time: its last statement, and being handed over. */

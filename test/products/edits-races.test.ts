@@ -122,7 +122,10 @@ describeOnPostgres('a product that many change at once', () => {
       assert.equal((await work.products.read(id)).etag.split('-')[0], `"${made.length + 1}`)
       versions += product.version
     }
-    assert.ok(versions > ROUNDS * 20, 'something happened between the edits')
+    assert.ok(
+      versions > ROUNDS * 14,
+      `${versions} versions: workers moved between the 12 edits of a round`,
+    )
   })
 
   test('that is deleted meanwhile is gone, and its jobs end', async () => {
