@@ -16,7 +16,12 @@ import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
 import { fileStages } from '../support/file-stages.ts'
-import { createPictureWork, expireLease, type PictureWork } from '../support/picture-work.ts'
+import {
+  createPictureWork,
+  expireLease,
+  freshUrls,
+  type PictureWork,
+} from '../support/picture-work.ts'
 import { context } from '../support/products.ts'
 
 const DURATION_MS = Number(process.env.SWEEP_RACE_MS ?? 6_000)
@@ -46,13 +51,37 @@ describeOnPostgres('sweeps among everything else', () => {
     await open[Symbol.asyncDispose]()
   })
 
+  test('what an attempt is just touching is not waited for, and not taken afterwards', async () => {
+    const { database } = open
+    const work = createPictureWork({ database, stages: fileStages(database, storage) })
+    const { id, images } = await work.post(freshUrls(1))
+    await work.process(images[0]?.id ?? '')
+    await work.products.remove(id, { context })
+    await sql`UPDATE objects SET touched_at = now() - interval '1 day'`.execute(database.db)
+    const touched = Promise.withResolvers<void>()
+    const finish = Promise.withResolvers<void>()
+    const attempt = database.transaction(async (tx) => {
+      await sql`UPDATE objects SET touched_at = clock_timestamp()`.execute(tx)
+      touched.resolve()
+      await finish.promise
+    })
+    await touched.promise
+    const swept = sweepObjects({ ...database, storage, graceMs: 60_000 })
+    const waited = await Promise.race([swept.then(() => false), sleep(5_000, true)])
+    finish.resolve()
+    await attempt
+    assert.deepEqual([waited, (await swept).files], [false, 0])
+    const { rows } = await sql<{ state: string }>`SELECT state FROM objects`.execute(database.db)
+    assert.deepEqual(rows, [{ state: 'ready' }])
+  })
+
   test('no picture is ever without its file, and no file stays for ever', async (t) => {
     const { database } = open
     const counts = { settled: 0, refused: 0, dropped: 0, crashed: 0, late: 0, swept: 0 }
     const latePuts: Promise<void>[] = []
     const stages = fileStages(database, storage, async (moment, key) => {
       if (chance(0.05)) await sleep(aboutGrace())
-      if (moment === 'put' || !chance(0.04)) return
+      if (moment === 'put' || !chance(0.08)) return
       // The worker is gone, and what it had sent on its way arrives.
       const put = sleep(Math.random() * 4 * GRACE_MS).then(() =>
         storage.put(key, Buffer.from('late'), { contentType: 'image/jpeg' }),
