@@ -191,7 +191,8 @@ async function readsOfProducts(statements: string[], ms: number): Promise<number
 async function failAll({ database: { database } }: TestApi, userId: string): Promise<void> {
   await database.transaction(async (tx) => {
     await sql`
-      UPDATE images SET status = 'failed', error = '{"code": "not_an_image"}'
+      UPDATE images SET status = 'failed', error = jsonb_build_object('code', 'not_an_image',
+        'detail', 'The file is no picture.', 'retryable', false, 'stage', 'inspect')
       FROM products WHERE products.id = product_id AND user_id = ${userId}`.execute(tx)
     await sql`
       WITH changed AS (
