@@ -28,7 +28,7 @@ export function orderedPage(query: ProductListQuery, { scope }: Conditions): Pag
 /** Of any filter. A subquery with a limit is a fence: the planner does not move conditions across it. */
 export function searchedPage(query: ProductListQuery, conditions: Conditions): PageParts {
   const { limit } = query
-  const { scope, test, index } = conditions
+  const { scope, test, index, lookup } = conditions
   const { columns, order, after } = orderOf(query)
   const isFull = sql`(SELECT count(*) FROM near) = ${limit}`
   const isRare = sql`(SELECT count(*) FROM matching) <= ${sql.lit(RARE)}`
@@ -39,7 +39,7 @@ export function searchedPage(query: ProductListQuery, conditions: Conditions): P
     WHERE ${and(...test)} ORDER BY ${order} LIMIT ${limit})`
   const matching = sql`matching AS MATERIALIZED (
     SELECT ${columns} FROM products
-    WHERE ${and(...scope, ...test, ...index)} AND NOT ${isFull} LIMIT ${sql.lit(RARE + 1)})`
+    WHERE ${and(...scope, ...test, ...index)} AND NOT ${isFull} ${lookup} LIMIT ${sql.lit(RARE + 1)})`
   const further = sql`
     SELECT * FROM products WHERE ${and(...scope, ...after)} AND NOT ${isRare}
     ORDER BY ${order} ${asFarAsNeeded}`

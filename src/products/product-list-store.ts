@@ -64,12 +64,12 @@ function scopeMatches({ scope }: Conditions): RawBuilder<unknown> {
   return sql`SELECT FROM products WHERE ${and(...scope)} LIMIT ${COUNTED}`
 }
 
-function searchMatches({ scope, test, index }: Conditions): RawBuilder<unknown> {
+function searchMatches({ scope, test, index, lookup }: Conditions): RawBuilder<unknown> {
   const { order } = orderOf({ sort: '-created_at' })
   return sql`
     (SELECT FROM (
        SELECT * FROM products WHERE ${and(...scope, isCommon)} ORDER BY ${order} ${asFarAsNeeded}) AS products
      WHERE ${and(...test)} LIMIT ${COUNTED})
     UNION ALL
-    (SELECT FROM products WHERE ${and(...scope, ...test, ...index)} AND NOT ${isCommon} LIMIT ${COUNTED})`
+    (SELECT FROM products WHERE ${and(...scope, ...test, ...index)} AND NOT ${isCommon} ${lookup} LIMIT ${COUNTED})`
 }

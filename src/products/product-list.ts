@@ -20,12 +20,15 @@ export interface ProductFilter {
   /** Decimals as text, inclusive. */
   minPrice?: string
   maxPrice?: string
-  /** Part of the name, any case; `%` and `_` are plain characters. */
+  /** Part of the name, any case; `%` and `_` are plain characters. If shorter than `SHORTEST_NAME_SEARCH`, all of the user's products are read. */
   nameContains?: string
   /** As people type it into a search box: any text is a search. What holds no word finds nothing. */
   words?: string
   status?: ProcessingStatus
 }
+
+/** Characters. A trigram index finds three and more; for fewer it would read all of itself. */
+export const SHORTEST_NAME_SEARCH = 3
 
 export type ValueKind = 'timestamp' | 'decimal' | 'name' | 'rank' | 'id'
 

@@ -4,18 +4,21 @@ import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { FieldError } from '../../errors.ts'
-import type { ProductFilter, ProductLists, ProductPage } from '../../products/product-list.ts'
+import {
+  type ProductFilter,
+  type ProductLists,
+  type ProductPage,
+  SHORTEST_NAME_SEARCH,
+} from '../../products/product-list.ts'
 import { type App, BASE } from '../app.ts'
 import { noneMatchFails } from '../conditional.ts'
 import { decodeCursor, encodeCursor, type ProductListKey } from '../cursor.ts'
 import { invalid } from '../validation.ts'
+import { notModified, withHeaders } from './headers.schema.ts'
 import { answers } from './problems.schema.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, productPage, productQuery } from './product-list.schema.ts'
 
 type ListQuery = Static<typeof productQuery>
-
-/** Fewer characters have no index: looking for them would read the whole catalogue. */
-const SHORTEST_NAME_SEARCH = 3
 
 export function registerProductListRoute(app: App, lists: ProductLists): void {
   app.get(
@@ -23,12 +26,16 @@ export function registerProductListRoute(app: App, lists: ProductLists): void {
     {
       schema: {
         tags: ['products'],
+        operationId: 'listProducts',
         summary: 'Products, the newest first',
         description:
           'Pages follow each other by `next_cursor`, or by `Link`; products that come meanwhile neither repeat nor skip any.',
         querystring: productQuery,
         response: answers(
-          { 200: productPage },
+          {
+            200: withHeaders(productPage, 'ETag', 'Link', 'Cache-Control', 'Vary'),
+            304: withHeaders(notModified.body, 'ETag', 'Link'),
+          },
           'invalid_input',
           'invalid_cursor',
           'cursor_mismatch',
@@ -68,6 +75,7 @@ function listOf(query: ListQuery): ProductListKey {
   return { filter: filterOf(query), sort }
 }
 
+/** Without a user to bound it, a search that has no index would read the whole catalogue. */
 function shortName({ product_name: name, user_id: userId }: ListQuery): FieldError | undefined {
   if (name === undefined || userId !== undefined || [...name].length >= SHORTEST_NAME_SEARCH) return
   const detail = `must have at least ${SHORTEST_NAME_SEARCH} characters, unless user_id is given`
