@@ -1,7 +1,9 @@
-// Writes the documentation that is made from the source: docs/configuration.md.
+// Writes what is made from the source: docs/configuration.md and openapi.json.
 
 import { writeFile } from 'node:fs/promises'
 import { renderConfigurationDoc } from '../src/config/documentation.ts'
+import { renderOpenapi } from './openapi.ts'
 
-const file = new URL('../docs/configuration.md', import.meta.url)
-await writeFile(file, renderConfigurationDoc())
+const root = new URL('../', import.meta.url)
+await writeFile(new URL('docs/configuration.md', root), renderConfigurationDoc())
+await writeFile(new URL('openapi.json', root), await renderOpenapi())

@@ -2,9 +2,12 @@
 
 import { createHash } from 'node:crypto'
 import swagger from '@fastify/swagger'
+import type { FastifySchema } from 'fastify'
+import { Type } from 'typebox'
 import { type App, BASE } from './app.ts'
 import { compressAnswers } from './compression.ts'
 import { noneMatchFails } from './conditional.ts'
+import { shareHeaders } from './openapi-headers.ts'
 import { registerDocs } from './routes/docs.ts'
 import { eventSchema } from './routes/events.schema.ts'
 import { checkSchema, reportSchema } from './routes/health.schema.ts'
@@ -23,6 +26,31 @@ const shared = [
   reportSchema,
 ]
 
+const description = `A product catalogue whose pictures are processed in the background.
+
+**Writes** are stored when they are answered; pictures follow, and each change of a product, theirs included, raises its \`version\`.
+To know when they are done, ask again with \`If-None-Match\`, wait with \`Prefer: wait=N\`, or follow the events.
+
+**Failures** are problems (RFC 9457): \`code\` is stable, and \`GET /problems/{code}\` says what to do. Any request may also be answered
+400 when it is not valid HTTP, 404 for an address that names nothing, 405 with \`Allow\`, 408, 413, 414 or 431 when it is too slow or too large, and 500 with the code \`internal\`.
+
+**Addresses** work with and without the base, and with or without a slash at their end. Each path answers OPTIONS, and HEAD where it
+answers GET. Lists and documents are compressed for who accepts \`br\` or \`gzip\`.`
+
+const ifNoneMatch = Type.Object({
+  'If-None-Match': Type.Optional(
+    Type.String({
+      description: 'The `ETag` of what the client has: 304 if it would get the same.',
+    }),
+  ),
+})
+
+/** Who answers 304 looks at the condition; declared at the route, it would be validated on every read. */
+function withCondition(schema: FastifySchema): FastifySchema {
+  const { response } = schema as { response?: Record<string, unknown> }
+  return response?.['304'] === undefined ? schema : { ...schema, headers: ifNoneMatch }
+}
+
 /** To be called before any route is declared. */
 export function registerOpenapi(app: App): void {
   for (const schema of shared) app.addSchema(schema)
@@ -32,7 +60,7 @@ export function registerOpenapi(app: App): void {
       info: {
         title: 'Vitrine',
         version: '1',
-        description: 'A product catalogue whose pictures are processed in the background.',
+        description,
         license: { name: 'MIT', identifier: 'MIT' },
       },
       servers: [{ url: BASE }, { url: '/', description: 'The same without the base.' }],
@@ -43,8 +71,13 @@ export function registerOpenapi(app: App): void {
         { name: 'service', description: 'What operators and tools ask.' },
       ],
     },
-    // A wildcard has no name of its own in the router.
-    transform: ({ schema, url }) => ({ schema, url: url.replace('*', ':key') }),
+    transform: ({ schema, url }) => ({
+      schema: withCondition(schema),
+      // A wildcard has no name of its own in the router.
+      url: url.replace('*', ':key'),
+    }),
+    transformObject: (made) =>
+      'openapiObject' in made ? shareHeaders(made.openapiObject) : made.swaggerObject,
     refResolver: {
       buildLocalReference: ({ $id }, _base, _fragment, index) =>
         $id?.toString() ?? `schema-${index}`,

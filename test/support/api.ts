@@ -1,6 +1,7 @@
 // The HTTP server over a real catalogue: a database, a folder of files, the address policy. No worker:
 // pictures stay queued.
 
+import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -21,6 +22,7 @@ import { createProducts } from '../../src/products/products.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { pgliteEngine, type TestDatabase, type TestEngine } from './database.ts'
+import { watchDescribed } from './described.ts'
 import { imageJob, mediaUrls } from './products.ts'
 
 export type LogLine = Record<string, unknown>
@@ -72,6 +74,9 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     ...(options.streams ? { streams: options.streams } : {}),
     ...(options.corsOrigins ? { corsOrigins: options.corsOrigins } : {}),
   })
+  // Every answer in every test is held against the published description.
+  const undescribed = watchDescribed(app)
+  stack.defer(() => assert.deepEqual([...undescribed], []))
   stack.defer(() => app.close())
   await app.ready()
   const owned = stack.move()

@@ -66,6 +66,7 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
       exposeHeadRoute: false,
       schema: {
         tags,
+        operationId: 'followEvents',
         summary: 'Everything that happens, as it happens',
         description:
           'In the order of the log. An event is told once everything before it is decided, so a change that takes long to commit holds up those behind it; `/health/events` says by how much.',
@@ -84,6 +85,7 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
       exposeHeadRoute: false,
       schema: {
         tags,
+        operationId: 'followProduct',
         summary: 'What happens to one product, as it happens',
         description:
           'The `snapshot` holds the product as it is at its `position`. The stream ends when the product is deleted.',

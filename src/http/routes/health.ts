@@ -24,7 +24,12 @@ export function registerHealthRoutes(app: App, health: Health): void {
     '/livez',
     {
       config,
-      schema: { tags, summary: 'The process runs', response: answers({ 200: livenessSchema }) },
+      schema: {
+        tags,
+        operationId: 'checkLiveness',
+        summary: 'The process runs',
+        response: answers({ 200: livenessSchema }),
+      },
     },
     (_request, reply) => answer(reply, true, { status: 'alive' }),
   )
@@ -35,6 +40,7 @@ export function registerHealthRoutes(app: App, health: Health): void {
       config,
       schema: {
         tags,
+        operationId: 'checkReadiness',
         summary: 'Everything that requests need is there',
         response: answers({ 200: readinessSchema, 503: readinessSchema }),
       },
@@ -54,6 +60,7 @@ export function registerHealthRoutes(app: App, health: Health): void {
       config,
       schema: {
         tags,
+        operationId: 'getHealth',
         summary: 'Each dependency; 503 when requests fail for want of one',
         response: answers({ 200: report, 503: report }),
       },
@@ -70,6 +77,7 @@ export function registerHealthRoutes(app: App, health: Health): void {
       config,
       schema: {
         tags,
+        operationId: 'getDependencyHealth',
         summary: 'One dependency',
         params: dependencyParams,
         response: answers({ 200: check, 503: check }, 'not_found'),

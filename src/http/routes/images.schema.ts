@@ -8,6 +8,7 @@ import {
   type ImageDocument,
   imageStatuses,
 } from '../../images/image.ts'
+import { exampleImage } from './examples.ts'
 import { reference } from './problems.schema.ts'
 
 export const timestamp = Type.String({
@@ -52,7 +53,7 @@ export const imageSchema = Type.Object(
     error: Type.Union([imageErrorSchema, Type.Null()]),
     renditions: Type.Array(renditionSchema),
   },
-  { $id: 'Image' },
+  { $id: 'Image', examples: [exampleImage] },
 )
 
 export const attemptSchema = Type.Object(

@@ -11,6 +11,7 @@ export function registerImageRoutes(app: App, images: Images): void {
     {
       schema: {
         tags: ['images'],
+        operationId: 'getImage',
         summary: 'One picture',
         params: imageParams,
         response: answers({ 200: image }, 'not_found', 'unavailable'),
@@ -27,6 +28,7 @@ export function registerImageRoutes(app: App, images: Images): void {
     {
       schema: {
         tags: ['images'],
+        operationId: 'listImageAttempts',
         summary: 'Each attempt at processing it, the first one first',
         params: imageParams,
         response: answers({ 200: attemptList }, 'not_found', 'unavailable'),
@@ -43,6 +45,7 @@ export function registerImageRoutes(app: App, images: Images): void {
     {
       schema: {
         tags: ['images'],
+        operationId: 'retryImage',
         summary: 'Process it again, with fresh attempts',
         description:
           'A failed picture is tried again; a ready one is fetched again, and keeps its old result until the new one is there.',

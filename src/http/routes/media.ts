@@ -11,7 +11,9 @@ import type { App } from '../app.ts'
 import { noneMatchFails, rangeOf } from '../conditional.ts'
 import { notFound } from '../methods.ts'
 import { sendProblem } from '../problem.ts'
-import { answers } from './problems.schema.ts'
+import { pathOf } from '../request-log.ts'
+import { notModified, withHeaders } from './headers.schema.ts'
+import { answers, problemBody } from './problems.schema.ts'
 
 const file = {
   description: 'The file',
@@ -28,15 +30,27 @@ export interface MediaRoutesOptions {
 export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptions): void {
   const schema = {
     tags: ['service'],
+    operationId: 'getMedia',
     summary: 'A processed picture',
-    response: answers({ 200: file, 206: file }, 'not_found', 'unavailable'),
+    response: answers(
+      {
+        200: withHeaders(file, 'ETag', 'Cache-Control', 'Accept-Ranges'),
+        206: withHeaders(file, 'ETag', 'Cache-Control', 'Accept-Ranges', 'Content-Range'),
+        304: withHeaders(notModified.body, 'ETag', 'Accept-Ranges'),
+        416: withHeaders(problemBody(416, ['invalid_input']), 'Accept-Ranges', 'Content-Range'),
+      },
+      'not_found',
+      'unavailable',
+    ),
   }
   const serve = async (
     request: FastifyRequest<{ Params: { '*': string } }>,
     reply: FastifyReply,
   ) => {
     const key = request.params['*']
-    const found = STORAGE_KEY.test(key) ? await storage.open(key) : undefined
+    // The router takes a slash off the end, which is right for everything but a file.
+    const isKey = STORAGE_KEY.test(key) && !pathOf(request.url).endsWith('/')
+    const found = isKey ? await storage.open(key) : undefined
     if (!found) throw notFound()
     return sendFile(found, { key, request, reply, log })
   }

@@ -4,6 +4,8 @@ import { STATUS_CODES } from 'node:http'
 import { type TUnsafe, Type } from 'typebox'
 import { type ProblemCode, problemCodes } from '../../errors.ts'
 import { PROBLEM_TYPE, statuses } from '../problem.ts'
+import { exampleProblem } from './examples.ts'
+import { type AnswerHeader, type AnswerWithHeaders, answerHeaders } from './headers.schema.ts'
 
 /** The shared schema of this `$id`; `T` is the type it stands for. */
 export function reference<T>($id: string): TUnsafe<T> {
@@ -45,25 +47,45 @@ export const problemKindSchema = Type.Object({
 })
 
 /** What a route answers: its own bodies by status, and the problems of these codes. Documentation only. */
-export function answers(own: Record<number, object>, ...codes: ProblemCode[]): unknown {
-  const bodies = Object.entries(own).map(([status, body]) => [
+export function answers(
+  own: Record<number, object | AnswerWithHeaders>,
+  ...codes: ProblemCode[]
+): unknown {
+  const bodies = Object.entries(own).map(([status, answer]) => [
     status,
-    'content' in body || isNothing(body)
-      ? body
-      : documented(Number(status), 'application/json', body),
+    'body' in answer
+      ? documented(Number(status), answer.body, answer.headers)
+      : documented(Number(status), answer),
   ])
-  const problems = codes.map((code) => [
-    statuses[code],
-    documented(statuses[code], PROBLEM_TYPE, reference('Problem')),
+  const problems = Map.groupBy(codes, (code) => statuses[code])
+  return Object.fromEntries([
+    ...bodies,
+    ...[...problems].map(([status, ofStatus]) => [
+      status,
+      documented(status, problemBody(status, ofStatus)),
+    ]),
   ])
-  return Object.fromEntries([...bodies, ...problems])
 }
 
-/** `Type.Null()`: an answer without a body. */
-function isNothing(body: object): boolean {
-  return 'type' in body && body.type === 'null'
+/** Problems as the body of an answer of this status. */
+export function problemBody(status: number, codes: readonly ProblemCode[]): object {
+  const examples = codes.map((code) => [code, { value: exampleProblem(code, status) }])
+  const content = {
+    [PROBLEM_TYPE]: { schema: reference('Problem'), examples: Object.fromEntries(examples) },
+  }
+  return { content }
 }
 
-function documented(status: number, mediaType: string, schema: object): object {
-  return { description: STATUS_CODES[status], content: { [mediaType]: { schema } } }
+function documented(status: number, body: object, names: readonly AnswerHeader[] = []): object {
+  const description = STATUS_CODES[status]
+  const headers = headersOf(status, names)
+  // Type.Null(): an answer without a body.
+  if ('type' in body && body.type === 'null') return { description, ...body, headers }
+  if ('content' in body) return { description, ...body, headers }
+  return { description, headers, content: { 'application/json': { schema: body } } }
+}
+
+function headersOf(status: number, names: readonly AnswerHeader[]): object {
+  const always: AnswerHeader[] = status === 503 ? ['X-Request-Id', 'Retry-After'] : ['X-Request-Id']
+  return Object.fromEntries([...names, ...always].map((name) => [name, answerHeaders[name]]))
 }

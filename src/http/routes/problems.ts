@@ -72,6 +72,7 @@ export function registerProblemRoutes(app: App): void {
     {
       schema: {
         tags: ['service'],
+        operationId: 'getProblemKind',
         summary: 'What an error code means and what to do',
         params: problemParams,
         response: answers({ 200: problemKindSchema }, 'not_found'),

@@ -8,6 +8,7 @@ import { expectedEdit } from '../if-match.ts'
 import { patchTypes } from '../json-body.ts'
 import type { PictureWait } from '../picture-wait.ts'
 import { sendRepresentation } from '../representation.ts'
+import { withHeaders } from './headers.schema.ts'
 import { answers } from './problems.schema.ts'
 import {
   conditionHeaders,
@@ -19,7 +20,8 @@ import {
 import { product, productParams } from './products.schema.ts'
 
 const changed = answers(
-  { 200: product },
+  { 200: withHeaders(product, 'ETag', 'Content-Location', 'Preference-Applied') },
+  'malformed_json',
   'invalid_input',
   'not_found',
   'stale_version',
@@ -46,6 +48,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
     {
       schema: {
         tags: ['products'],
+        operationId: 'replaceProduct',
         summary: 'Replace a product',
         description:
           'A URL that stays in the list keeps its picture and results, a new one is queued, a dropped one goes. Fields that are not named here are ignored.',
@@ -66,6 +69,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
     {
       schema: {
         tags: ['products'],
+        operationId: 'replaceProductNamedInBody',
         summary: 'Replace the product with the id in the body',
         headers: editHeaders,
         body: replacementWithIdSchema,
@@ -83,6 +87,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
     {
       schema: {
         tags: ['products'],
+        operationId: 'patchProduct',
         summary: 'Change some fields of a product',
         description:
           'A JSON merge patch (RFC 7396): what is not named stays. The name and the price cannot be taken away with `null`.',
@@ -109,6 +114,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
     {
       schema: {
         tags: ['products'],
+        operationId: 'deleteProduct',
         summary: 'Delete a product and its pictures',
         headers: conditionHeaders,
         params: productParams,

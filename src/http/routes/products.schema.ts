@@ -4,6 +4,7 @@
 import { Type } from 'typebox'
 import { type ProductDocument, processingStatuses } from '../../products/product.ts'
 import { MAX_PICTURES, MAX_PRICE } from '../../products/product-input.ts'
+import { exampleNewProduct, exampleProduct } from './examples.ts'
 import { image, timestamp } from './images.schema.ts'
 import { reference } from './problems.schema.ts'
 
@@ -12,48 +13,51 @@ const MAX_DESCRIPTION = 10_000
 const MAX_URL = 2_048
 export const MAX_USER_ID = 128
 
-export const newProductSchema = Type.Object({
-  user_id: Type.Unsafe<string | number>({
-    type: ['string', 'integer'],
-    minLength: 1,
-    maxLength: MAX_USER_ID,
-    minimum: 0,
-    // Beyond it two different numbers would be the same user.
-    maximum: Number.MAX_SAFE_INTEGER,
-    description:
-      'Whose product it is; a user that is not known yet is created. Always shown as a string.',
-    examples: ['1234-5678-9012', 1],
-  }),
-  product_name: Type.String({
-    minLength: 1,
-    maxLength: MAX_NAME,
-    pattern: '\\S',
-    'x-expected': 'more than white space',
-    description: 'Not only of white space.',
-    examples: ['Sample Product'],
-  }),
-  product_description: Type.Optional(
-    Type.String({ maxLength: MAX_DESCRIPTION, examples: ['A test product.'] }),
-  ),
-  product_price: Type.Number({
-    minimum: 0,
-    maximum: MAX_PRICE,
-    multipleOf: 0.01,
-    description: 'At most two decimals.',
-    examples: [19.99],
-  }),
-  product_images: Type.Optional(
-    Type.Array(
-      Type.String({
-        minLength: 1,
-        maxLength: MAX_URL,
-        format: 'uri',
-        description: 'http or https, to a public address.',
-      }),
-      { maxItems: MAX_PICTURES, examples: [['https://example.com/image1.jpg']] },
+export const newProductSchema = Type.Object(
+  {
+    user_id: Type.Unsafe<string | number>({
+      type: ['string', 'integer'],
+      minLength: 1,
+      maxLength: MAX_USER_ID,
+      minimum: 0,
+      // Beyond it two different numbers would be the same user.
+      maximum: Number.MAX_SAFE_INTEGER,
+      description:
+        'Whose product it is; a user that is not known yet is created. Always shown as a string.',
+      examples: ['1234-5678-9012', 1],
+    }),
+    product_name: Type.String({
+      minLength: 1,
+      maxLength: MAX_NAME,
+      pattern: '\\S',
+      'x-expected': 'more than white space',
+      description: 'Not only of white space.',
+      examples: ['Sample Product'],
+    }),
+    product_description: Type.Optional(
+      Type.String({ maxLength: MAX_DESCRIPTION, examples: ['A test product.'] }),
     ),
-  ),
-})
+    product_price: Type.Number({
+      minimum: 0,
+      maximum: MAX_PRICE,
+      multipleOf: 0.01,
+      description: 'At most two decimals.',
+      examples: [19.99],
+    }),
+    product_images: Type.Optional(
+      Type.Array(
+        Type.String({
+          minLength: 1,
+          maxLength: MAX_URL,
+          format: 'uri',
+          description: 'http or https, to a public address.',
+        }),
+        { maxItems: MAX_PICTURES, examples: [['https://example.com/image1.jpg']] },
+      ),
+    ),
+  },
+  { examples: [exampleNewProduct] },
+)
 
 export const prefer = Type.Optional(
   Type.String({
@@ -96,7 +100,7 @@ export const productSchema = Type.Object(
     created_at: timestamp,
     updated_at: timestamp,
   },
-  { $id: 'Product' },
+  { $id: 'Product', examples: [exampleProduct] },
 )
 
 export const productParams = Type.Object({ id: Type.String() })

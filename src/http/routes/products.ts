@@ -7,6 +7,7 @@ import { type App, BASE, contextOf } from '../app.ts'
 import { noneMatchFails } from '../conditional.ts'
 import type { PictureWait } from '../picture-wait.ts'
 import { sendRepresentation } from '../representation.ts'
+import { notModified, withHeaders } from './headers.schema.ts'
 import { imageList } from './images.schema.ts'
 import { answers } from './problems.schema.ts'
 import { creationHeaders, newProductSchema, product, productParams } from './products.schema.ts'
@@ -27,6 +28,7 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
     {
       schema: {
         tags: ['products'],
+        operationId: 'createProduct',
         summary: 'Create a product',
         description:
           'Answers at once; its pictures are processed in the background. Fields that are not named here are ignored.',
@@ -34,8 +36,15 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
         body: newProductSchema,
         response: answers(
           {
-            201: product,
+            201: withHeaders(
+              product,
+              'Location',
+              'ETag',
+              'Idempotency-Replayed',
+              'Preference-Applied',
+            ),
           },
+          'malformed_json',
           'invalid_input',
           'conflict',
           'too_large',
@@ -58,9 +67,14 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
     {
       schema: {
         tags: ['products'],
+        operationId: 'getProduct',
         summary: 'One product',
         params: productParams,
-        response: answers({ 200: product }, 'not_found', 'unavailable'),
+        response: answers(
+          { 200: withHeaders(product, 'ETag', 'Cache-Control', 'Age'), 304: notModified },
+          'not_found',
+          'unavailable',
+        ),
       },
     },
     async (request, reply) => {
@@ -78,6 +92,7 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
     {
       schema: {
         tags: ['images'],
+        operationId: 'listProductImages',
         summary: 'The pictures of a product, in order',
         params: productParams,
         response: answers({ 200: imageList }, 'not_found', 'unavailable'),
