@@ -1,8 +1,10 @@
 // The folder of an embedded database: locked, and either fully initialised or not there at all.
 
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { takeLock } from './pglite-lock.ts'
+
+const PRIVATE = 0o700
 
 /**
  * Locks `directory` and has `initialise` make it first if it is new: in `<directory>.init`, which is
@@ -36,13 +38,23 @@ async function prepare(
   const unfinished = `${folder}.init`
   await rm(unfinished, { recursive: true, force: true })
   const files = await readdir(folder).catch(ignoreMissing)
-  if (files.includes('PG_VERSION')) return
+  if (files.includes('PG_VERSION')) return await keepPrivate(folder)
   if (files.length > 0)
     throw new Error(
       `the folder ${folder} holds something else than a database: move it away, or choose another DATA_DIR`,
     )
+  await mkdir(unfinished, { mode: PRIVATE })
   await initialise(unfinished)
+  await keepPrivate(unfinished)
   await rename(unfinished, folder)
+}
+
+/**
+ * PGlite makes its files writable to everybody. In a folder that only we may enter they are out of reach
+ * of other users, the picture children among them.
+ */
+async function keepPrivate(folder: string): Promise<void> {
+  await chmod(folder, PRIVATE)
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): string[] {
