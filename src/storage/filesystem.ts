@@ -253,7 +253,8 @@ function unlessGone(error: unknown): undefined {
 
 async function ping(root: string): Promise<void> {
   const path = join(root, INCOMING, `ping-${randomUUID()}`)
-  const write = writeFile(path, 'ping', { flag: 'wx' }).then(() => unlink(path))
+  // On a full disk the file is made and cannot be written: it goes all the same.
+  const write = writeFile(path, 'ping', { flag: 'wx' }).finally(() => rm(path, { force: true }))
   await withDeadline(write, PING_TIMEOUT_MS).catch((error) => {
     throw storageFailed('Files can not be written', error)
   })
