@@ -45,7 +45,7 @@ export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOp
 }
 
 function prettyTransport(destination: number) {
-  const options = { ignore: 'area', messageFormat: '{area}: {msg}', destination }
+  const options = { ignore: 'area', messageFormat: '{area}: {msg}', singleLine: true, destination }
   return { target: 'pino-pretty', options }
 }
 
