@@ -40,7 +40,7 @@ export const productsImportCommand = defineCommand({
     'dry-run': { type: 'boolean', description: 'judge the lines, store nothing' },
     json: { type: 'boolean', description: 'for machines: print the summary as JSON' },
   },
-  details: `Products are stored in the order of their lines, a thousand in one statement; a line that is no
+  details: `Products are stored in the order of their lines, many in one statement; a line that is no
 product is refused and the import goes on. The service may run meanwhile, if the database is
 PostgreSQL. Stopped by a signal or a failure, the summary names the line to go on from.
 

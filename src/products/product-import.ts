@@ -38,8 +38,8 @@ export interface ImportOptions {
   signal: AbortSignal
 }
 
-/** More products gain nothing (measured: 100 half, 500 nine tenths of this). */
-const BATCH_PRODUCTS = 1_000
+/** Products and pictures: with a tenth of it half as much is stored in a second, with twice as much no more. */
+const BATCH_ROWS = 1_000
 /** Of names, descriptions and URLs: the largest legal product has 51,000. */
 const BATCH_CHARACTERS = 2_000_000
 /** With lines that are refused, so that it shows how far the import has come. */
@@ -48,6 +48,7 @@ const BATCH_LINES = 10_000
 /** A batch while it is filled: its products and what will be true once they are stored. */
 interface Filling {
   products: CheckedProduct[]
+  rows: number
   characters: number
   lines: number
   reached: ImportProgress
@@ -63,6 +64,7 @@ export async function importProducts(
 ): Promise<void> {
   let filling: Filling = {
     products: [],
+    rows: 0,
     characters: 0,
     lines: 0,
     reached: { line: 0, bytes: 0, products: 0, pictures: 0, refused: 0 },
@@ -71,7 +73,7 @@ export async function importProducts(
   const flush = async () => {
     await storing
     const { products, reached } = filling
-    filling = { products: [], characters: 0, lines: 0, reached: { ...reached } }
+    filling = { products: [], rows: 0, characters: 0, lines: 0, reached: { ...reached } }
     const stored = products.length > 0 ? store(products) : Promise.resolve()
     storing = stored.then(() => onProgress(reached))
     // It is awaited before the next one; until then a failure has nobody who would listen.
@@ -96,13 +98,14 @@ export async function importProducts(
 
 function add(product: CheckedProduct, filling: Filling): void {
   filling.products.push(product)
+  filling.rows += 1 + product.sourceUrls.length
   filling.characters += charactersOf(product)
   filling.reached.products++
   filling.reached.pictures += product.sourceUrls.length
 }
 
-function isFull({ products, characters, lines }: Filling): boolean {
-  return products.length >= BATCH_PRODUCTS || characters >= BATCH_CHARACTERS || lines >= BATCH_LINES
+function isFull({ rows, characters, lines }: Filling): boolean {
+  return rows >= BATCH_ROWS || characters >= BATCH_CHARACTERS || lines >= BATCH_LINES
 }
 
 function charactersOf({ userId, name, description, sourceUrls }: CheckedProduct): number {
