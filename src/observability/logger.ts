@@ -3,8 +3,7 @@
 import pino from 'pino'
 
 export type Logger = pino.Logger
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof logLevels)[number]
+export type LogLevel = pino.LevelWithSilent
 
 export interface LoggerOptions {
   level: LogLevel
