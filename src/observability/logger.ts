@@ -3,7 +3,8 @@
 import pino from 'pino'
 
 export type Logger = pino.Logger
-export type LogLevel = pino.LevelWithSilent
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
 
 export interface LoggerOptions {
   level: LogLevel
