@@ -41,8 +41,7 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
     openOutbound({ ...config.outbound, policy, version: packageJson.version }),
   )
   const spoolDirectory = join(config.dataDir, 'spool')
-  // Twice the time that an attempt may take: whoever shares the folder is done with what is older.
-  await emptySpool(spoolDirectory, 2 * config.jobs.timeoutMs)
+  await emptySpool(spoolDirectory, spoolAgeMs(config))
   const renderer = starting.use(
     await openRenderer({
       processes: config.worker.renderProcesses,
@@ -85,4 +84,12 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
   starting.defer(() => worker.stop({ deadlineMs: config.shutdownTimeoutMs }))
   const everything = starting.move()
   return { [Symbol.asyncDispose]: () => everything.disposeAsync() }
+}
+
+/**
+ * Whoever shares the spool is done with what is older: twice the time of an attempt, and the turns of all
+ * others at a child, before the inspection and before the rendering.
+ */
+function spoolAgeMs({ jobs, worker, pictures }: Config): number {
+  return 2 * (jobs.timeoutMs + worker.concurrency * pictures.renderTimeoutMs)
 }

@@ -18,7 +18,8 @@ export const jobSettings = {
   JOB_TIMEOUT: {
     type: duration({ min: 1_000 }),
     default: '120s',
-    description: 'The time for one attempt, download and rendering included.',
+    description:
+      'The time for one attempt, download and rendering included. Waiting for a connection or a child process is not counted.',
   },
   JOB_LEASE: {
     type: duration({ min: 1_000 }),

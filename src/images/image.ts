@@ -53,7 +53,7 @@ export interface AttemptDocument {
   code: string | null
   http_status: number | null
   bytes: number | null
-  /** Milliseconds by stage, for the stages that were reached. */
+  /** Milliseconds by stage, for the stages that were reached; `wait`: for a place at a host, for a child. */
   timings: Record<string, number> | null
   worker: string
   trace_id: string | null

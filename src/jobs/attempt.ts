@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database, Tx } from '../database/database.ts'
 import { isAppError } from '../errors.ts'
+import { startAllowance } from '../lib/allowance.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { BoundJob } from './bind.ts'
 import { fail, lockClaimed, type Verdict } from './fail.ts'
@@ -59,17 +60,15 @@ async function runHandler({ job, bound, ending }: Attempt, engine: AttemptEngine
   const { signal } = ending
   const { timeoutMs } = bound.definition
   const timeUp = () => ending.abort(new JobTimeout(`The attempt took longer than ${timeoutMs} ms.`))
-  const timer = setTimeout(timeUp, timeoutMs)
+  using time = startAllowance(timeoutMs, timeUp)
   try {
-    const work = Promise.try(() => bound.handler.run(job, { signal }))
+    const work = Promise.try(() => bound.handler.run(job, { signal, wait: time.wait }))
     const settlement = await orAbandon(work, { job, signal, engine })
     return signal.reason instanceof LeaseLost ? { kind: 'lost' } : { kind: 'finished', settlement }
   } catch (error) {
     if (signal.reason instanceof LeaseLost) return { kind: 'lost' }
     if (signal.reason instanceof WorkerStopping) return { kind: 'stopped' }
     return { kind: 'failed', error: causeOf(error, signal) }
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -9,6 +9,7 @@
 import type { TSchema } from 'typebox'
 import type { Tx } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
+import type { Wait } from '../lib/allowance.ts'
 
 export const jobStates = ['pending', 'running', 'done', 'dead'] as const
 export type JobState = (typeof jobStates)[number]
@@ -19,7 +20,7 @@ export interface JobDefinition<S extends TSchema = TSchema> {
   /** Checked when a row is claimed: the ledger may hold what another release wrote. */
   payload: S
   maxAttempts: number
-  /** One attempt's limit; the attempt is aborted and counts as failed after it. */
+  /** One attempt's limit, without its waits; the attempt is aborted and counts as failed after it. */
   timeoutMs: number
 }
 
@@ -96,6 +97,8 @@ export interface FailureRule {
 export interface JobContext {
   /** Its `reason` is a JobTimeout, a LeaseLost or a WorkerStopping. Who ignores it is abandoned some seconds later. */
   signal: AbortSignal
+  /** For a turn at something shared: what others keep the attempt waiting is not of its own time. */
+  wait: Wait
 }
 
 /**

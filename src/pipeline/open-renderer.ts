@@ -50,21 +50,23 @@ export async function openRenderer(options: RendererOptions): Promise<Renderer> 
   const pool = new RenderPool({ start, processes, requestsPerChild, clock: performance, log })
   pool.warm()
   return {
-    inspect: async (path, signal) => {
+    inspect: async (path, turn) => {
+      const { signal } = turn
       const format = await formatOfFile(path)
       const ask = (child: RenderChild) =>
         child.request({ op: 'inspect', path: resolve(path) }, readHeader, { timeoutMs, signal })
-      return judgeHeader(format, valueIn(await pool.use(ask, signal)), limits)
+      return judgeHeader(format, valueIn(await pool.use(ask, turn)), limits)
     },
-    render: async (path, presets, signal) => {
+    render: async (path, presets, turn) => {
       const { maxPixels } = limits
+      const { signal } = turn
       const ask = (child: RenderChild) =>
         child.request(
           { op: 'render', path: resolve(path), presets, maxPixels },
           (frame) => readRendered(frame, presets),
           { timeoutMs, signal },
         )
-      return valueIn(await pool.use(ask, signal))
+      return valueIn(await pool.use(ask, turn))
     },
     [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
   }

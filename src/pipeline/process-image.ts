@@ -17,7 +17,7 @@ import {
   startAttempt,
 } from '../images/image-moves.ts'
 import { lockProduct } from '../images/product-change.ts'
-import type { ClaimedJob, CommittedMove, JobHandler, Settlement } from '../jobs/job.ts'
+import type { ClaimedJob, CommittedMove, JobContext, JobHandler, Settlement } from '../jobs/job.ts'
 import type { Logger } from '../observability/logger.ts'
 import { traceIdOf } from '../observability/trace.ts'
 import { toImageError, toJobFailure, toShownError } from './attempt-failure.ts'
@@ -48,10 +48,10 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
   const stageOf = new WeakMap<Error, AttemptStage>()
   const reportOf = (job: Job) => progressOf.get(job)?.report()
 
-  const work = async (job: Job, progress: Progress, signal: AbortSignal): Promise<StagesResult> => {
+  const work = async (job: Job, progress: Progress, context: JobContext): Promise<StagesResult> => {
     const path = join(spoolDirectory, job.claim)
     try {
-      return await stages.run({ url: job.payload.sourceUrl, path, progress, signal })
+      return await stages.run({ url: job.payload.sourceUrl, path, progress, ...context })
     } catch (error) {
       const { stage } = progress.report()
       const failure = toImageError(error, stage)
@@ -93,10 +93,10 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
       return (await lockProduct(tx, job.payload.productId)) && (await startAttempt(tx, attempt))
     },
 
-    run: async (job, { signal }) => {
+    run: async (job, context) => {
       const progress = stages.begin()
       progressOf.set(job, progress)
-      const result = await work(job, progress, signal)
+      const result = await work(job, progress, context)
       progress.enter('settle')
       return settle(job, progress, result)
     },

@@ -5,6 +5,7 @@ import { AppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { RenderChild } from './render-child.ts'
 import { describeEnd } from './render-failures.ts'
+import type { Turn } from './renderer.ts'
 
 export interface RenderPoolOptions {
   /** Starts a child that is ready to serve. Called for one child at a time. */
@@ -51,8 +52,11 @@ export class RenderPool implements AsyncDisposable {
    * Runs `work` with a child of its own. Rejects with the signal's reason when it aborts while waiting;
    * throws `unavailable` when no child can be started.
    */
-  async use<T>(work: (child: RenderChild) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const child = await this.#acquire(signal)
+  async use<T>(
+    work: (child: RenderChild) => Promise<T>,
+    { signal, wait = (turn) => turn }: Turn,
+  ): Promise<T> {
+    const child = await wait(this.#acquire(signal))
     try {
       return await work(child)
     } finally {

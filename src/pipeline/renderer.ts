@@ -1,5 +1,6 @@
 // What the parent asks of the picture children. The parent never decodes a picture itself.
 
+import type { Wait } from '../lib/allowance.ts'
 import type { Preset } from './presets.ts'
 
 export const pictureFormats = ['jpeg', 'png', 'webp', 'gif', 'avif'] as const
@@ -28,6 +29,13 @@ export interface Rendered {
   thumbhash: string
 }
 
+/** How a picture comes to a child. */
+export interface Turn {
+  signal: AbortSignal
+  /** Is given the wait for a child: the limits on time begin when one has the picture. */
+  wait?: Wait
+}
+
 /**
  * A pool of children. Its methods take files of the spool folder, and throw AppErrors:
  * with image codes for what is wrong with the picture, or what it did to a child; `unavailable` (try
@@ -36,7 +44,7 @@ export interface Rendered {
  */
 export interface Renderer extends AsyncDisposable {
   /** Tells the format by content, reads the header and judges it by all limits. Decodes nothing. */
-  inspect(path: string, signal: AbortSignal): Promise<Inspection>
+  inspect(path: string, turn: Turn): Promise<Inspection>
   /** Decodes once and makes every preset (at least one) from that. For pictures that `inspect` let pass. */
-  render(path: string, presets: readonly Preset[], signal: AbortSignal): Promise<Rendered>
+  render(path: string, presets: readonly Preset[], turn: Turn): Promise<Rendered>
 }

@@ -6,6 +6,7 @@ import type { Db } from '../database/database.ts'
 import { isAppError } from '../errors.ts'
 import type { AttemptStage } from '../images/image.ts'
 import type { AttemptReport } from '../images/image-moves.ts'
+import type { Wait } from '../lib/allowance.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { Storage } from '../storage/storage.ts'
 import { download } from './download.ts'
@@ -30,6 +31,8 @@ export interface StagesResult {
 
 export interface Progress {
   enter(stage: AttemptStage): void
+  /** Books the time until then as `wait` instead of the stage's. One wait at a time. */
+  wait: Wait
   /** What the origin answered and how much came. */
   note(facts: { httpStatus?: number; bytes?: number }): void
   report(): AttemptReport
@@ -44,6 +47,8 @@ export interface Stages {
     path: string
     progress: Progress
     signal: AbortSignal
+    /** Is given what has to be waited for, a place at the host or a child: not of the attempt's time. */
+    wait: Wait
   }): Promise<StagesResult>
 }
 
@@ -51,13 +56,14 @@ export function createStages(options: StagesOptions): Stages {
   const { db, outbound, renderer, storage, presets, download: limits } = options
   return {
     begin: createProgress,
-    run: async ({ url, path, progress, signal }) => {
+    run: async ({ url, path, progress, signal, wait }) => {
+      const turn = { signal, wait: <T>(it: Promise<T>) => wait(progress.wait(it)) }
       progress.enter('download')
-      const source = await download(outbound, url, { path, ...limits, signal })
+      const source = await download(outbound, url, { path, ...limits, ...turn })
       progress.note(source)
 
       progress.enter('inspect')
-      const { format, width, height } = await renderer.inspect(path, signal)
+      const { format, width, height } = await renderer.inspect(path, turn)
       const facts = { width, height, bytes: source.bytes, format }
       const shared = await untilReachable(() => findShared(db, source.sha256, presets), signal)
       const [first] = shared ?? []
@@ -65,7 +71,7 @@ export function createStages(options: StagesOptions): Stages {
         return { image: { ...facts, thumbhash: first.thumbhash }, objects: shared }
 
       progress.enter('render')
-      const rendered = await renderer.render(path, presets, signal)
+      const rendered = await renderer.render(path, presets, turn)
 
       progress.enter('store')
       const reserved = { sourceSha256: source.sha256, ...rendered }
@@ -97,32 +103,45 @@ async function untilReachable<T>(ask: () => Promise<T>, signal: AbortSignal): Pr
   }
 }
 
+/** What time is spent on. */
+type Account = AttemptStage | 'wait'
+
 function createProgress(): Progress {
   let stage: AttemptStage = 'claim'
+  let account: Account = 'claim'
   let since = performance.now()
-  const timings: Record<string, number> = {}
+  const spentMs = new Map<Account, number>()
   const facts: { httpStatus: number | null; bytes: number | null } = {
     httpStatus: null,
     bytes: null,
   }
-  const clock = () => {
+  const book = (next: Account) => {
     const now = performance.now()
-    timings[stage] = Math.round((now - since) * 10) / 10
+    spentMs.set(account, (spentMs.get(account) ?? 0) + now - since)
     since = now
+    account = next
   }
   return {
     enter: (next) => {
-      clock()
+      book(next)
       stage = next
+    },
+    wait: async (turn) => {
+      book('wait')
+      try {
+        return await turn
+      } finally {
+        book(stage)
+      }
     },
     note: ({ httpStatus, bytes }) => {
       facts.httpStatus = httpStatus ?? facts.httpStatus
       facts.bytes = bytes ?? facts.bytes
     },
-    report: () => ({
-      stage,
-      ...facts,
-      timings: { ...timings, [stage]: Math.round((performance.now() - since) * 10) / 10 },
-    }),
+    report: () => {
+      book(account)
+      const timings = [...spentMs].map(([name, ms]) => [name, Math.round(ms * 10) / 10])
+      return { stage, ...facts, timings: Object.fromEntries(timings) }
+    },
   }
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Database, Tx } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
@@ -315,6 +316,17 @@ describeOnEachDatabase('a worker', (engine) => {
       assert.ok(reason instanceof JobTimeout)
       assert.equal(row.error?.code, 'JobTimeout')
       assert.equal(row.attempts, 1)
+    })
+
+    test('without what it has to wait for', async () => {
+      const { row } = await attemptOnce({
+        timeoutMs: 200,
+        run: async (_job, { signal, wait }) => {
+          assert.equal(await wait(delay(600, 'its turn', { signal })), 'its turn')
+          return async () => 'done'
+        },
+      })
+      assert.equal(row.state, 'done')
     })
 
     test('and that fails in its own words meanwhile is judged by those', async () => {

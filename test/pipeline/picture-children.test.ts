@@ -50,7 +50,7 @@ describe('a child that ends costs its own request only', { skip: noProcfs() }, (
     process.kill(first, 'SIGSTOP')
     process.kill(second, 'SIGSTOP')
     const path = await children.place(small)
-    const renders = [1, 2].map(() => children.renderer.render(path, presets, unaborted))
+    const renders = [1, 2].map(() => children.renderer.render(path, presets, { signal: unaborted }))
     const settled = Promise.allSettled(renders)
     process.kill(first, 'SIGKILL')
     await eventually(async () => assert.equal(await isAlive(first), false))
@@ -70,7 +70,9 @@ describe('a child that ends costs its own request only', { skip: noProcfs() }, (
       await using children = await openTestRenderer()
       const [pid = 0] = await startAll(children, 1)
       process.kill(pid, 'SIGSTOP')
-      const render = children.renderer.render(await children.place(small), presets, unaborted)
+      const render = children.renderer.render(await children.place(small), presets, {
+        signal: unaborted,
+      })
       const failed = fails(render, 'render_crashed')
       process.kill(pid, signal)
       process.kill(pid, 'SIGCONT')
@@ -92,7 +94,7 @@ describe('a child that ends costs its own request only', { skip: noProcfs() }, (
     const [pid = 0] = await startAll(children, 1)
     process.kill(pid, 'SIGSTOP')
     const path = await children.place(small)
-    await fails(children.renderer.render(path, presets, unaborted), 'render_timeout')
+    await fails(children.renderer.render(path, presets, { signal: unaborted }), 'render_timeout')
     assert.equal(await isAlive(pid), false)
     await children.process(small)
   })
@@ -122,7 +124,9 @@ describe('an abort', { skip: noProcfs() }, () => {
     const [pid = 0] = await startAll(children, 1)
     process.kill(pid, 'SIGSTOP')
     const stop = new AbortController()
-    const render = children.renderer.render(await children.place(small), presets, stop.signal)
+    const render = children.renderer.render(await children.place(small), presets, {
+      signal: stop.signal,
+    })
     // By then the child has been asked.
     await nextTurn()
     const reason = new Error('no longer wanted')
@@ -139,7 +143,7 @@ describe('an abort', { skip: noProcfs() }, () => {
     process.kill(pid, 'SIGSTOP')
     const order: string[] = []
     const render = (name: string, signal: AbortSignal) =>
-      children.renderer.render(path, presets, signal).then(() => order.push(name))
+      children.renderer.render(path, presets, { signal }).then(() => order.push(name))
     const stop = new AbortController()
     const first = render('first', unaborted)
     const leaving = render('leaving', stop.signal)
@@ -159,7 +163,7 @@ describe('closing', { skip: noProcfs() }, () => {
     const [pid = 0] = await startAll(children, 1)
     process.kill(pid, 'SIGSTOP')
     const path = await children.place(small)
-    const render = () => children.renderer.render(path, presets, unaborted)
+    const render = () => children.renderer.render(path, presets, { signal: unaborted })
     const rejected = [render(), render()].map((work) => assert.rejects(work, /closed/))
     await children[Symbol.asyncDispose]()
     await Promise.all(rejected)

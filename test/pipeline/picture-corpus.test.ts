@@ -56,8 +56,8 @@ describe('the default preset makes of real pictures what the manifest says', { s
   }
 
   async function processFile(path: string) {
-    const inspection = await children.renderer.inspect(path, unaborted)
-    return { inspection, ...(await children.renderer.render(path, presets, unaborted)) }
+    const inspection = await children.renderer.inspect(path, { signal: unaborted })
+    return { inspection, ...(await children.renderer.render(path, presets, { signal: unaborted })) }
   }
 
   async function isReady(entry: CorpusFile, path: string): Promise<void> {

@@ -44,10 +44,13 @@ const pidOf = async (child: RenderChild) => child.pid
 async function hold(): Promise<{ child: RenderChild; letGo(): Promise<void> }> {
   const { promise: held, resolve } = Promise.withResolvers<RenderChild>()
   const { promise: free, resolve: release } = Promise.withResolvers<void>()
-  const use = pool.use(async (child) => {
-    resolve(child)
-    await free
-  }, unaborted)
+  const use = pool.use(
+    async (child) => {
+      resolve(child)
+      await free
+    },
+    { signal: unaborted },
+  )
   return {
     child: await held,
     letGo: () => {
@@ -73,7 +76,10 @@ describe('children', () => {
 
   test('serve one request after the other', async () => {
     open()
-    const pids = [await pool.use(pidOf, unaborted), await pool.use(pidOf, unaborted)]
+    const pids = [
+      await pool.use(pidOf, { signal: unaborted }),
+      await pool.use(pidOf, { signal: unaborted }),
+    ]
     assert.equal(pids[0], pids[1])
     assert.equal(starts, 1)
   })
@@ -81,19 +87,20 @@ describe('children', () => {
   test('are replaced after so many requests', async () => {
     open({ processes: 1, requestsPerChild: 2 })
     const pids = []
-    for (let request = 0; request < 5; request++) pids.push(await pool.use(pidOf, unaborted))
+    for (let request = 0; request < 5; request++)
+      pids.push(await pool.use(pidOf, { signal: unaborted }))
     assert.equal(new Set(pids).size, 3)
     assert.deepEqual([pids[0], pids[2]], [pids[1], pids[3]])
   })
 
   test('are kept when the work with them fails for other reasons', async () => {
     open()
-    const pid = await pool.use(pidOf, unaborted)
+    const pid = await pool.use(pidOf, { signal: unaborted })
     const work = async () => {
       throw new Error('our own mistake')
     }
-    await assert.rejects(pool.use(work, unaborted), /our own mistake/)
-    assert.equal(await pool.use(pidOf, unaborted), pid)
+    await assert.rejects(pool.use(work, { signal: unaborted }), /our own mistake/)
+    assert.equal(await pool.use(pidOf, { signal: unaborted }), pid)
   })
 })
 
@@ -109,7 +116,7 @@ describe('when no child can be started', () => {
     open()
     isBroken = true
     for (const seconds of [1, 2, 4, 8, 16, 30, 30]) {
-      const uses = [pool.use(pidOf, unaborted), pool.use(pidOf, unaborted)]
+      const uses = [pool.use(pidOf, { signal: unaborted }), pool.use(pidOf, { signal: unaborted })]
       await Promise.all(uses.map((use) => assert.rejects(use, unavailable(seconds * 1_000))))
       now += seconds * 1_000
     }
@@ -119,20 +126,20 @@ describe('when no child can be started', () => {
   test('nobody starts another before its time', async () => {
     open()
     isBroken = true
-    await assert.rejects(pool.use(pidOf, unaborted), unavailable(1_000))
+    await assert.rejects(pool.use(pidOf, { signal: unaborted }), unavailable(1_000))
     isBroken = false
     now = 999
-    await assert.rejects(pool.use(pidOf, unaborted), unavailable(1))
+    await assert.rejects(pool.use(pidOf, { signal: unaborted }), unavailable(1))
     assert.equal(starts, 1)
     now = 1_000
-    assert.equal(typeof (await pool.use(pidOf, unaborted)), 'number')
+    assert.equal(typeof (await pool.use(pidOf, { signal: unaborted })), 'number')
   })
 
   test('those that run go on, and serve who waits', async () => {
     open()
     const first = await hold()
     isBroken = true
-    const second = pool.use(pidOf, unaborted)
+    const second = pool.use(pidOf, { signal: unaborted })
     await first.letGo()
     assert.equal(await second, first.child.pid)
   })
@@ -141,6 +148,9 @@ describe('when no child can be started', () => {
 test('a signal that has aborted already takes no child', async () => {
   open()
   const reason = new Error('too late')
-  await assert.rejects(pool.use(pidOf, AbortSignal.abort(reason)), (error) => error === reason)
+  await assert.rejects(
+    pool.use(pidOf, { signal: AbortSignal.abort(reason) }),
+    (error) => error === reason,
+  )
   assert.equal(starts, 0)
 })

@@ -46,7 +46,7 @@ describe('a rendition stands upright', () => {
   for (const orientation of [1, 2, 3, 4, 5, 6, 7, 8]) {
     test(`whatever way the camera was held (EXIF orientation ${orientation})`, async () => {
       const path = await children.place(await pictures.orientedJpeg(orientation))
-      const { width, height } = await children.renderer.inspect(path, unaborted)
+      const { width, height } = await children.renderer.inspect(path, { signal: unaborted })
       assert.deepEqual({ width, height }, upright)
       const file = await renditionOf(await pictures.orientedJpeg(orientation))
       const metadata = await sharp(file).metadata()
@@ -142,7 +142,7 @@ describe('an animation is shown by its first frame', () => {
     test(format, async () => {
       const animation = await pictures.animated(format, [red, blue, green])
       const path = await children.place(animation)
-      const { frames, height } = await children.renderer.inspect(path, unaborted)
+      const { frames, height } = await children.renderer.inspect(path, { signal: unaborted })
       assert.deepEqual({ frames, height }, { frames: 3, height: 32 })
       await assertPlain(animation, red)
     })
@@ -212,7 +212,7 @@ describe('several presets are made from one decoding', () => {
       await pictures.cornersPicture().resize(1200, 800).png().toBuffer(),
     )
     const asked = [box('small', 90, 90), box('large', 900, 900), box('medium', 300, 100)]
-    const { files } = await children.renderer.render(path, asked, unaborted)
+    const { files } = await children.renderer.render(path, asked, { signal: unaborted })
     const sizes = Object.fromEntries(files.map((file) => [file.preset, [file.width, file.height]]))
     assert.deepEqual(sizes, { small: [90, 60], large: [900, 600], medium: [150, 100] })
     for (const { body, width, height } of files) {

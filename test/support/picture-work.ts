@@ -119,7 +119,10 @@ export function createPictureWork({
     claim: (imageId, worker = 'worker') => claimJob(imageId, worker),
     claimAll: (productId) => claimAll(database, productId),
     run: async (job) => {
-      const settlement = await handler.run(job, { signal: unaborted })
+      const settlement = await handler.run(job, {
+        signal: unaborted,
+        wait: (turn) => turn,
+      })
       return () => database.transaction((tx) => settle(tx, job, settlement))
     },
     fail: async (job, error) => {
@@ -200,6 +203,7 @@ function beginAttempt(): Progress {
     enter: (next) => {
       stage = next
     },
+    wait: (turn) => turn,
     note: () => {},
     report: () => ({ stage, httpStatus: 200, bytes: 100, timings: {} }),
   }

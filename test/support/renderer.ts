@@ -64,10 +64,11 @@ export async function openTestRenderer(
     place,
     process: async (bytes) => {
       const path = await place(bytes)
-      await renderer.inspect(path, unaborted)
-      return renderer.render(path, presets, unaborted)
+      await renderer.inspect(path, { signal: unaborted })
+      return renderer.render(path, presets, { signal: unaborted })
     },
-    renderUnjudged: async (bytes) => renderer.render(await place(bytes), presets, unaborted),
+    renderUnjudged: async (bytes) =>
+      renderer.render(await place(bytes), presets, { signal: unaborted }),
     logs,
     [Symbol.asyncDispose]: async () => {
       await renderer[Symbol.asyncDispose]()

@@ -31,5 +31,5 @@ async function renderBare(): Promise<() => Promise<unknown>> {
 
 async function renderSandboxed(): Promise<() => Promise<unknown>> {
   const { renderer } = await openTestRenderer({ spoolDirectory: folder })
-  return () => renderer.render(path, presets, unaborted)
+  return () => renderer.render(path, presets, { signal: unaborted })
 }
