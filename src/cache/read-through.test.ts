@@ -117,6 +117,60 @@ test('while the truth is away an entry answers for maxStaleMs more, with its age
   await assert.rejects(cache.get('unknown'), { code: 'unavailable' })
 })
 
+test('a truth that is silent counts as away for who has an entry, once for all readers', async () => {
+  const store = createStore()
+  let now = 0
+  const cache = createReadThrough({
+    ...always,
+    load: store.load,
+    currentAsOf: () => 0,
+    now: () => now,
+    patienceMs: 300,
+  })
+  const first = cache.get('p')
+  store.answer()
+  await first
+  now = 12_500
+  assert.deepEqual(await cache.get('p'), { value: { version: 1 }, ageSeconds: 13 })
+  now += 300
+  const startedAt = performance.now()
+  assert.deepEqual(await cache.get('p'), { value: { version: 1 }, ageSeconds: 13 })
+  assert.ok(performance.now() - startedAt < 300, 'the load that is late is not awaited again')
+  now = 30_001
+  let isAnswered = false
+  const late = cache.get('p').finally(() => {
+    isAnswered = true
+  })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.ok(!isAnswered, 'but not for ever')
+  store.answer()
+  assert.deepEqual(await late, { value: { version: 1 } })
+})
+
+test('a write drops what a reader held while it waited for a silent truth', async () => {
+  const store = createStore()
+  let now = 0
+  const cache = createReadThrough({
+    ...always,
+    load: store.load,
+    currentAsOf: () => 0,
+    now: () => now,
+    patienceMs: 20,
+  })
+  const first = cache.get('p')
+  store.answer()
+  await first
+  now = 5_000
+  const waiting = cache.get('p')
+  cache.raise('p', store.write())
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  while (store.pending() > 0) {
+    store.answer()
+    await settle()
+  }
+  assert.deepEqual(await waiting, { value: { version: 2 } })
+})
+
 test('no interleaving of writes, loads and messages serves less than the last write that was answered', async () => {
   const step = fc.constantFrom('read', 'write', 'answer', 'message')
   await fc.assert(

@@ -21,6 +21,8 @@ export interface ReadThroughOptions<V> {
   /** When (`now()`) this process last knew of every committed change; undefined while it does not know. */
   currentAsOf(): number | undefined
   now?: () => number
+  /** How long an answer from the truth is awaited before it counts as away for who has an entry. */
+  patienceMs?: number
 }
 
 export interface ReadThrough<V> {
@@ -33,16 +35,25 @@ export interface ReadThrough<V> {
 /** A process whose knowledge is older than this bypasses its memory: it is told of changes each second at least. */
 const MAX_SILENCE_MS = 3_000
 
+/** A statement of ours takes milliseconds; a server that is gone without a word is noticed after half a minute. */
+const PATIENCE_MS = 2_000
+
+interface Flight<V> {
+  value: Promise<V | undefined>
+  startedAt: number
+}
+
 export function createReadThrough<V extends { version: number }>(
   options: ReadThroughOptions<V>,
 ): ReadThrough<V> {
-  const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf, now = () => performance.now() } = options
+  const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf } = options
+  const { now = () => performance.now(), patienceMs = PATIENCE_MS } = options
   const entries = new LRUCache<string, V & object>({
     maxSize: maxBytes,
     sizeCalculation: (value) => sizeOf(value) + 256,
   })
   const floors = createFloors(now)
-  const flights = new Map<string, Promise<V | undefined>>()
+  const flights = new Map<string, Flight<V>>()
 
   const raise = (key: string, version: number) => {
     if (!floors.raise(key, version)) return
@@ -66,14 +77,23 @@ export function createReadThrough<V extends { version: number }>(
     }
   }
 
-  const join = (key: string): Promise<V | undefined> => {
+  const join = (key: string): Flight<V> => {
     const running = flights.get(key)
     if (running) return running
-    const flight = loadAboveFloor(key).finally(() => {
+    const value = loadAboveFloor(key).finally(() => {
       if (flights.get(key) === flight) flights.delete(key)
     })
+    const flight = { value, startedAt: now() }
     flights.set(key, flight)
     return flight
+  }
+
+  /** What may answer while the truth is away. Looked up then: a write may have dropped it meanwhile. */
+  const remembered = (key: string) => {
+    const value = entries.get(key)
+    const silentMs = now() - (currentAsOf() ?? Number.NEGATIVE_INFINITY)
+    if (!value || silentMs > maxStaleMs) return undefined
+    return { value, ageSeconds: Math.ceil(silentMs / 1000) }
   }
 
   return {
@@ -82,15 +102,31 @@ export function createReadThrough<V extends { version: number }>(
       const known = currentAsOf()
       const entry = entries.get(key)
       if (entry && known !== undefined && now() - known <= MAX_SILENCE_MS) return { value: entry }
+      const flight = join(key)
       try {
-        const value = await join(key)
+        if (entry && !(await settlesWithin(flight.value, flight.startedAt + patienceMs - now()))) {
+          const old = remembered(key)
+          if (old) return old
+        }
+        const value = await flight.value
         return value && { value }
       } catch (error) {
-        const silentMs = known === undefined ? Number.POSITIVE_INFINITY : now() - known
-        if (!entry || silentMs > maxStaleMs || !isAppError(error, 'unavailable')) throw error
-        return { value: entry, ageSeconds: Math.ceil(silentMs / 1000) }
+        const old = isAppError(error, 'unavailable') ? remembered(key) : undefined
+        if (!old) throw error
+        return old
       }
     },
+  }
+}
+
+/** Whether the promise is resolved by then; one that rejects in time does so here. */
+async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>()
+  const timer = setTimeout(resolve, Math.max(0, ms), false)
+  try {
+    return await Promise.race([promise.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -115,6 +115,33 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
     )
   })
 
+  test('without a word is noticed by readers of what is cached within seconds', async (t) => {
+    await using service = await start({ CACHE_MAX_STALE: '20s' })
+    const { id } = await postProduct(service, [])
+    await getProduct(service, id)
+    const read = async () => {
+      const startedAt = performance.now()
+      const response = await fetch(`${service.url}/products/${id}`)
+      const ms = Math.round(performance.now() - startedAt)
+      return { ms, status: response.status, age: response.headers.get('age') }
+    }
+    await server.freeze()
+    try {
+      await eventually(async () => {
+        const { ms, status, age } = await read()
+        assert.equal(status, 200)
+        assert.ok(ms < 4_000, `it took ${ms} ms`)
+        assert.ok(age !== null, 'so far it was certain')
+        t.diagnostic(`${ms} ms, ${age} s old`)
+      })
+      const ready = await fetch(`${service.url}/readyz`)
+      assert.equal(ready.status, 503)
+    } finally {
+      await server.thaw()
+    }
+    await eventually(async () => assert.equal((await read()).age, null))
+  })
+
   test('for longer than a lease costs attempts, but no picture', async () => {
     await using service = await start({ JOB_LEASE: '2s', JOB_HEARTBEAT: '500ms' })
     const held = await postHeld(service, 'lost')

@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe } from 'node:test'
@@ -18,6 +18,9 @@ export interface PostgresServer extends AsyncDisposable {
   /** `fast` ends sessions politely; `immediate` is a crash. */
   stop(mode?: 'fast' | 'immediate'): Promise<void>
   start(): Promise<void>
+  /** Stops all its processes where they are: connections stand, and nothing is answered. Until `thaw`. */
+  freeze(): Promise<void>
+  thaw(): Promise<void>
 }
 
 const run = promisify(execFile)
@@ -55,11 +58,19 @@ export async function startPostgresServer(): Promise<PostgresServer> {
     await asServer('pg_ctl', ['-D', data, '-w', '-m', mode, 'stop'])
   }
   await start()
+  const signal = async (name: NodeJS.Signals) => {
+    const [pid] = (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n', 1)
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    // The first begets the others.
+    for (const one of `${pid} ${children}`.trim().split(' ')) process.kill(Number(one), name)
+  }
   return {
     url: `postgres://vitrine:secret@127.0.0.1:${port}/postgres`,
     port,
     start,
     stop,
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
     [Symbol.asyncDispose]: async () => {
       if (existsSync(join(data, 'postmaster.pid'))) await stop('immediate')
       await rm(parent, { recursive: true, force: true })
