@@ -21,7 +21,10 @@ const advice: Readonly<Record<string, string>> = {
 
 /** The same for what has no SQLSTATE: it is said by the driver or by TLS. */
 const adviceOnText: readonly [RegExp, string][] = [
-  [/password must be a string/, 'the server asks for a password and none is set'],
+  [
+    /password must be a string/,
+    'the server asks for a password and none is set: give it in DATABASE_URL or DB_PASSWORD',
+  ],
   [/SSL|TLS|certificate/i, 'check the TLS mode and the certificates'],
 ]
 

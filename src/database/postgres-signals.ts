@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import type { Logger } from '../observability/logger.ts'
 import { type Channel, channels, type Signals } from './database.ts'
 import { createLocalSignals } from './local-signals.ts'
 
@@ -22,12 +23,24 @@ const channelOf = new Map(channels.map((channel) => [nameOf(channel), channel]))
  */
 export async function openPostgresSignals(
   config: pg.ClientConfig,
+  log?: Pick<Logger, 'info' | 'warn'>,
 ): Promise<Signals & AsyncDisposable> {
   const local = createLocalSignals()
   const stopping = new AbortController()
   const attempted = Promise.withResolvers<void>()
   let courier: Courier | undefined
+  let isLost = false
 
+  /** Once each way: an outage is tried against for as long as it lasts. */
+  const tellLost = (error?: unknown) => {
+    if (isLost || stopping.signal.aborted) return
+    isLost = true
+    log?.warn({ err: error }, 'signals of other processes do not arrive: polling until they do')
+  }
+  const tellRegained = () => {
+    if (isLost) log?.info('signals of other processes arrive again')
+    isLost = false
+  }
   const attend = async () => {
     const client = new pg.Client({ ...config, query_timeout: STATEMENT_TIMEOUT_MS })
     const end = () => void client.end()
@@ -36,6 +49,7 @@ export async function openPostgresSignals(
       stopping.signal.throwIfAborted()
       stopping.signal.addEventListener('abort', end)
       courier = createCourier(client)
+      tellRegained()
       for (const channel of channels) {
         local.send(channel) // others may have signalled while nobody listened here
         courier.send(channel) // and we while nobody could be told
@@ -54,8 +68,9 @@ export async function openPostgresSignals(
     while (!stopping.signal.aborted) {
       const wasConnected = await attend().then(
         () => true,
-        () => false,
+        (error) => void tellLost(error),
       )
+      tellLost()
       attempted.resolve()
       delay = wasConnected ? FIRST_RETRY_MS : Math.min(2 * delay, LAST_RETRY_MS)
       await sleep(delay, undefined, { signal: stopping.signal }).catch(() => {})

@@ -1,7 +1,9 @@
 // PostgreSQL through `pg`: a pool of sessions with named statements, and one session more for
 // NOTIFY and LISTEN.
 
+import { Socket } from 'node:net'
 import pg from 'pg'
+import type { Logger } from '../observability/logger.ts'
 import type { Database } from './database.ts'
 import { createPgSession, createStatementNames } from './pg-session.ts'
 import { explainRefusal } from './postgres-refusals.ts'
@@ -19,6 +21,8 @@ export interface PostgresOptions {
   /** After this the server ends a statement; one of ours takes milliseconds. */
   statementTimeoutMs?: number
   onStatement?: StatementObserver
+  /** Told when signals of other processes stop arriving, and when they arrive again. */
+  log?: Pick<Logger, 'info' | 'warn'>
 }
 
 /** How much longer than the server the driver waits, for when the server cannot be heard any more. */
@@ -30,7 +34,9 @@ const SILENCE_MS = 5_000
  */
 export async function openPostgres(options: PostgresOptions): Promise<Database> {
   const { acquireTimeoutMs = 5_000, statementTimeoutMs = 30_000 } = options
+  const sockets = createSockets()
   const config: pg.ClientConfig = {
+    stream: sockets.create,
     fallback_application_name: 'vitrine',
     keepAlive: true,
     ...options.connection,
@@ -50,13 +56,14 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   try {
     ;(await pool.connect()).release()
   } catch (error) {
+    sockets.destroy()
     await pool.end()
     throw explainRefusal(error, options.connection)
   }
-  const signals = await openPostgresSignals(config)
+  const signals = await openPostgresSignals(config, options.log)
   return createDatabase({
     engine: 'postgres',
-    pool: namingPool(pool),
+    pool: namingPool(pool, sockets.destroy),
     signals,
     onStatement: options.onStatement,
     close: () => signals[Symbol.asyncDispose](),
@@ -77,13 +84,34 @@ async function settle(client: pg.ClientBase, statementTimeoutMs: number): Promis
     SET idle_in_transaction_session_timeout = ${statementTimeoutMs}`)
 }
 
-function namingPool(pool: pg.Pool): SqlPool {
+/**
+ * The sockets of all sessions. `pg` forgets that of a session that could not be opened; a server that waits
+ * for a password keeps it open for a minute, and so the process that has failed to start.
+ */
+function createSockets(): { create(): Socket; destroy(): void } {
+  const sockets = new Set<Socket>()
+  return {
+    create: () => {
+      const socket = new Socket()
+      sockets.add(socket)
+      return socket.once('close', () => sockets.delete(socket))
+    },
+    destroy: () => {
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+function namingPool(pool: pg.Pool, destroySockets: () => void): SqlPool {
   const nameOf = createStatementNames()
   return {
     connect: async () => {
       const client = await pool.connect()
       return createPgSession(client, nameOf, (broken) => client.release(broken))
     },
-    end: () => pool.end(),
+    end: async () => {
+      await pool.end()
+      destroySockets()
+    },
   }
 }

@@ -8,7 +8,7 @@ import { type DatabaseOptions, openDatabase } from './open.ts'
 
 export interface WaitOptions {
   timeoutMs: number
-  log: Pick<Logger, 'warn'>
+  log: Pick<Logger, 'info' | 'warn'>
   signal?: AbortSignal
   /** Between attempts. */
   everyMs?: number
@@ -27,7 +27,7 @@ export async function waitForDatabase(
   for (;;) {
     signal?.throwIfAborted()
     try {
-      return await openDatabase(options)
+      return await openDatabase(options.engine === 'postgres' ? { ...options, log } : options)
     } catch (error) {
       if (!isAppError(error, 'unavailable')) throw error
       const waitedMs = performance.now() - startedAt

@@ -181,6 +181,17 @@ describeWithPostgresServer('PostgreSQL', () => {
     }
   })
 
+  test('a session that could not be opened leaves no socket behind', async () => {
+    // The server waits a minute for the password that the driver does not have.
+    const { hostname: host, port, username: user } = new URL(server.url)
+    const connection = { host, port: Number(port), user, password: '', database: 'postgres' }
+    const socketsOf = () =>
+      process.getActiveResourcesInfo().filter((resource) => resource.startsWith('TCP'))
+    const before = socketsOf()
+    await assert.rejects(openDatabase(optionsFor({ connection })), /none is set/)
+    await eventually(() => assert.deepEqual(socketsOf(), before))
+  })
+
   test('a server that starts late is waited for, one line for each try', async () => {
     await server.stop()
     const lines: string[] = []
@@ -228,6 +239,22 @@ describeWithPostgresServer('PostgreSQL', () => {
     await heard.promise
     await roundTrip() // arrives behind our own notification, on the same session
     assert.equal(wakes, 1)
+  })
+
+  test('signals of other processes that are lost and regained are told once each', async () => {
+    const told: string[] = []
+    const log = {
+      warn: (_fields: object, text: string) => told.push(text),
+      info: (text: string) => told.push(text),
+    } as never
+    const lost = 'signals of other processes do not arrive: polling until they do'
+    await using database = await open({ log })
+    assert.deepEqual(told, [])
+    await server.stop()
+    await eventually(() => assert.deepEqual(told, [lost]))
+    await server.start()
+    await eventually(() => assert.equal(database.signals.connected, true))
+    assert.deepEqual(told, [lost, 'signals of other processes arrive again'])
   })
 
   test('a thousand signals become a few notifications', async () => {
