@@ -2,9 +2,9 @@
 // is put off, and remembered until some attempt of ours has ended.
 
 import { isAppError } from '../errors.ts'
+import { createSlots, type Slot } from '../lib/slots.ts'
 import type { Logger } from '../observability/logger.ts'
 import { createParking } from './parking.ts'
-import { createSlots, type Slot } from './slots.ts'
 import { admit, type Candidate, type StartedJob, type Starter } from './start.ts'
 
 export interface IntakeOptions {
