@@ -38,7 +38,12 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
   const { config, logOf, database, queue, storage, policy, imageJob } = options
   await using starting = new AsyncDisposableStack()
   const outbound = starting.use(
-    openOutbound({ ...config.outbound, policy, version: packageJson.version }),
+    openOutbound({
+      ...config.outbound,
+      perOrigin: config.worker.perHost,
+      policy,
+      version: packageJson.version,
+    }),
   )
   const spoolDirectory = join(config.dataDir, 'spool')
   await emptySpool(spoolDirectory, spoolAgeMs(config))

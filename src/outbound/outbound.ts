@@ -3,11 +3,13 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
-import { Agent, type Dispatcher } from 'undici'
+import type { Client, Dispatcher } from 'undici'
 import { AppError } from '../errors.ts'
+import type { Wait } from '../lib/allowance.ts'
 import { type AddressPolicy, hostOf } from './address-policy.ts'
 import { createConnector } from './connector.ts'
 import { bodyFailure, requestFailure, statusFailure } from './failures.ts'
+import { createPlaces, type Place } from './places.ts'
 import { createResolver, type Lookup } from './resolver.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
@@ -15,6 +17,8 @@ export interface OutboundOptions {
   policy: AddressPolicy
   /** Of Vitrine, for the User-Agent. */
   version: string
+  /** Requests to one origin at a time, from the first byte to the last; further ones wait. */
+  perOrigin: number
   /** For name, TCP and TLS of one connection together. */
   connectTimeoutMs: number
   maxRedirects: number
@@ -24,7 +28,7 @@ export interface OutboundOptions {
   lookup?: Lookup
 }
 
-/** An answer of 200 whose body is still to be read. Disposing of it ends a transfer that is not over. */
+/** An answer of 200 whose body is still to be read. It has its place at the origin until it is disposed of, which ends a transfer that is not over. */
 export interface OutboundResponse extends Disposable {
   status: number
   headers: IncomingHttpHeaders
@@ -37,14 +41,12 @@ export interface OutboundResponse extends Disposable {
 export interface Outbound extends AsyncDisposable {
   /**
    * Fetches a URL, through redirects. The signal covers the body too; an abort rejects with its reason.
+   * `wait` is given the wait for a place at an origin.
    * Throws `url_not_allowed dns_failed connect_failed tls_failed origin_* too_many_redirects
    * download_timeout`, with the status where there was one.
    */
-  get(url: string, options: { signal: AbortSignal }): Promise<OutboundResponse>
+  get(url: string, options: { signal: AbortSignal; wait?: Wait }): Promise<OutboundResponse>
 }
-
-/** Pictures of one host at once; further ones wait for a connection. */
-const CONNECTIONS_PER_ORIGIN = 4
 
 /** Shorter than what servers keep, so that a request rarely meets a connection that is just closing. */
 const KEEP_ALIVE_MS = 4_000
@@ -52,21 +54,15 @@ const MAX_KEEP_ALIVE_MS = 10_000
 
 const MAX_HEADER_BYTES = 16 * 1_024
 
-/**
- * An origin that sends a whole body and closes at once, while the parser is paused because the reader is behind,
- * looks to undici as if the body were cut: with its 64 KiB, 17 of 20 pictures of 70 kB.
- */
-const BODY_BUFFER_BYTES = 1_048_576
-
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 /** 203 is a 200 from an intermediary. Anything else with a body is not the file: a part, a receipt, a choice. */
 const FILES = new Set([200, 203])
 
 export function openOutbound(options: OutboundOptions): Outbound {
-  const { policy, maxRedirects } = options
+  const { policy, maxRedirects, perOrigin } = options
   const closing = new AbortController()
-  const agent = openAgent(options, closing.signal)
+  const places = createPlaces(perOrigin, clientOptions(options, closing.signal))
   const headers = {
     'user-agent': `Vitrine/${options.version} (product pictures)`,
     accept: 'image/*, */*;q=0.5',
@@ -74,36 +70,32 @@ export function openOutbound(options: OutboundOptions): Outbound {
     'accept-encoding': 'identity',
   }
 
-  async function get(
-    first: string,
-    { signal }: { signal: AbortSignal },
-  ): Promise<OutboundResponse> {
+  const get: Outbound['get'] = async (first, { signal, wait = (turn) => turn }) => {
     let url = allowed(first, policy)
     for (let redirects = 0; ; redirects += 1) {
-      const answer = await send(url, signal)
+      signal.throwIfAborted()
+      const place = await places.take(url.origin, { signal, wait })
+      const answer = await send(url, place, signal)
       const location = locationOf(answer)
-      if (location === undefined) return fileOf(answer, url, signal)
-      discard(answer.body)
+      if (location === undefined) return fileOf(answer, { url, place, signal })
+      discard(answer, place)
       if (redirects === maxRedirects) throw tooManyRedirects(first, maxRedirects, answer)
       url = redirected(location, url, { policy, status: answer.statusCode })
     }
   }
 
-  async function send(url: URL, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    signal.throwIfAborted()
+  async function send(
+    url: URL,
+    place: Place,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
     const { origin, pathname, search } = url
-    const request = {
-      origin,
-      path: pathname + search,
-      method: 'GET',
-      headers,
-      signal,
-      highWaterMark: BODY_BUFFER_BYTES,
-    } as const
+    const request = { origin, path: pathname + search, method: 'GET', headers, signal } as const
     try {
       // Undici itself notices an abort only once the connection stands.
-      return await unlessAborted(agent.request(request), signal)
+      return await unlessAborted(place.request(request), signal)
     } catch (error) {
+      place.leave({ isClean: false })
       throw signal.aborted ? signal.reason : requestFailure(hostOf(url), error)
     }
   }
@@ -112,25 +104,24 @@ export function openOutbound(options: OutboundOptions): Outbound {
     get,
     [Symbol.asyncDispose]: async () => {
       closing.abort()
-      await agent.destroy()
+      await places[Symbol.asyncDispose]()
     },
   }
 }
 
-function openAgent(
+function clientOptions(
   { policy, lookup = createResolver(), connectTimeoutMs, idleTimeoutMs = 10_000 }: OutboundOptions,
   closing: AbortSignal,
-): Agent {
-  return new Agent({
+): Client.Options {
+  return {
     connect: createConnector({ policy, lookup, connectTimeoutMs, closing }),
-    connections: CONNECTIONS_PER_ORIGIN,
     allowH2: false,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: MAX_KEEP_ALIVE_MS,
     headersTimeout: idleTimeoutMs,
     bodyTimeout: idleTimeoutMs,
     maxHeaderSize: MAX_HEADER_BYTES,
-  })
+  }
 }
 
 function allowed(text: string, policy: AddressPolicy): URL {
@@ -163,12 +154,15 @@ function redirected(
   throw new AppError('url_not_allowed', message, { httpStatus: status })
 }
 
-function fileOf(answer: Dispatcher.ResponseData, url: URL, signal: AbortSignal): OutboundResponse {
-  const { statusCode: status, headers, body } = answer
+function fileOf(
+  answer: Dispatcher.ResponseData,
+  { url, place, signal }: { url: URL; place: Place; signal: AbortSignal },
+): OutboundResponse {
+  const { statusCode: status, headers } = answer
   try {
     refuseOthers(answer, url)
   } catch (error) {
-    discard(body)
+    discard(answer, place)
     throw error
   }
   return {
@@ -176,7 +170,7 @@ function fileOf(answer: Dispatcher.ResponseData, url: URL, signal: AbortSignal):
     headers,
     body: translated(answer, url, signal),
     url: url.href,
-    [Symbol.dispose]: () => discard(body),
+    [Symbol.dispose]: () => discard(answer, place),
   }
 }
 
@@ -215,9 +209,11 @@ function tooManyRedirects(
 }
 
 /**
- * Closes the connection rather than reading on: whoever drips the rest of an unwanted body would hold
- * it for as long as he likes.
+ * Leaves the place. With a body that was not read to its end the connection is closed rather than read on:
+ * whoever drips the rest would hold it for as long as he likes.
  */
-function discard(body: Dispatcher.ResponseData['body']): void {
-  body.on('error', () => {}).destroy()
+function discard({ body }: Dispatcher.ResponseData, place: Place): void {
+  const isClean = body.readableEnded
+  if (!isClean) body.on('error', () => {}).destroy()
+  place.leave({ isClean })
 }

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import type { AppError, ImageErrorCode } from '../../src/errors.ts'
 import type { Outbound } from '../../src/outbound/outbound.ts'
+import { eventually } from '../support/eventually.ts'
 import {
   drip,
   hangUp,
@@ -302,6 +303,110 @@ describe('a guarded GET', () => {
       abort.abort(reason)
       await assert.rejects(reading, reason)
     })
+  })
+
+  describe('a whole body of an origin that closes at once, and does not say so before', () => {
+    // Slower than the network, so that the end of the connection is there before the end is read.
+    const readSlowly = async (path: string) => {
+      using response = await outbound.get(origin.url + path, { signal: never })
+      let bytes = 0
+      for await (const chunk of response.body) {
+        bytes += chunk.length
+        await delay(1)
+      }
+      return bytes
+    }
+    const sizes = [1, 65_536, 70_000, 1_100_000, 3_000_000]
+
+    it('is read to the end, with a length and in chunks', async () => {
+      for (const bytes of sizes) {
+        const body = Buffer.alloc(bytes, 'x')
+        const length = `HTTP/1.1 200 OK\r\ncontent-length: ${bytes}\r\n\r\n${body}`
+        const head = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
+        origin.routes['/length'] = raw(length)
+        origin.routes['/chunks'] = raw(`${head}${bytes.toString(16)}\r\n${body}\r\n0\r\n\r\n`)
+        origin.routes['/ending'] = raw(`HTTP/1.1 200 OK\r\n\r\n${body}`)
+        for (const path of ['/length', '/chunks', '/ending']) {
+          for (let round = 0; round < 5; round++) assert.equal(await readSlowly(path), bytes)
+        }
+      }
+    })
+
+    it('is told from one that is cut', async () => {
+      for (const bytes of sizes) {
+        const body = Buffer.alloc(bytes, 'x')
+        const head = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
+        origin.routes['/length'] = raw(
+          `HTTP/1.1 200 OK\r\ncontent-length: ${bytes + 1}\r\n\r\n${body}`,
+        )
+        origin.routes['/chunks'] = raw(`${head}${bytes.toString(16)}\r\n${body}\r\n`)
+        for (const path of ['/length', '/chunks']) {
+          await assert.rejects(readSlowly(path), { code: 'download_truncated', httpStatus: 200 })
+        }
+      }
+    })
+  })
+
+  describe('a request that dies before it is answered', () => {
+    /** Answers the first request of each connection as `answers` tells, and hangs up on the second. */
+    const startDying = async (answers: number) => {
+      const served = new Map<number | undefined, number>()
+      let left = answers
+      return await startOrigin({
+        '/a': (request, response) => {
+          const { remotePort } = request.socket
+          served.set(remotePort, (served.get(remotePort) ?? 0) + 1)
+          if (served.get(remotePort) !== 1 || left-- <= 0) request.socket.destroy()
+          else response.end('x')
+        },
+      })
+    }
+
+    it('on a kept connection is sent once more, on a new one', async () => {
+      await using dying = await startDying(2)
+      assert.equal(await read(outbound, `${dying.url}/a`), 'x')
+      assert.equal(await read(outbound, `${dying.url}/a`), 'x')
+      assert.equal(dying.count('/a'), 3)
+      assert.equal(connectionsOf(dying).size, 2)
+    })
+
+    it('on a kept connection and on the new one is not sent again', async () => {
+      await using dying = await startDying(1)
+      assert.equal(await read(outbound, `${dying.url}/a`), 'x')
+      const error = await failureOf(outbound, `${dying.url}/a`)
+      assert.deepEqual([error.code, dying.count('/a')], ['connect_failed', 3])
+    })
+
+    it('on a new connection is not sent again', async () => {
+      await using dying = await startDying(0)
+      const error = await failureOf(outbound, `${dying.url}/a`)
+      assert.deepEqual([error.code, dying.count('/a')], ['connect_failed', 1])
+    })
+  })
+
+  it('hands out the wait for a place at the origin, at each hop; an abort ends it', async () => {
+    await using narrow = openTestOutbound({ perOrigin: 1 })
+    await using other = await startOrigin({ '/there': redirect(`${origin.url}/a`) })
+    origin.routes['/a'] = 'x'
+    const waits: Promise<unknown>[] = []
+    const wait = <T>(turn: Promise<T>) => {
+      waits.push(turn)
+      return turn
+    }
+    const first = await narrow.get(`${origin.url}/a`, { signal: never, wait })
+    assert.equal(waits.length, 0)
+    const second = narrow.get(`${other.url}/there`, { signal: never, wait })
+    await eventually(() => assert.equal(waits.length, 1))
+    const abort = new AbortController()
+    const third = narrow.get(`${origin.url}/a`, { signal: abort.signal, wait })
+    const reason = new Error('not wanted any more')
+    abort.abort(reason)
+    await assert.rejects(third, reason)
+    const asked = origin.count('/a')
+    first[Symbol.dispose]()
+    using response = await second
+    assert.equal(await textOf(response.body), 'x')
+    assert.equal(origin.count('/a'), asked + 1)
   })
 
   it('keeps connections for the next requests, and opens four to an origin at most', async () => {

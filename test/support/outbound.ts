@@ -15,6 +15,7 @@ export function openTestOutbound({ names = {}, ...options }: TestOutboundOptions
     version: '0.0.0-test',
     connectTimeoutMs: 2_000,
     maxRedirects: 3,
+    perOrigin: 4,
     lookup: async (host) => names[host] ?? Promise.reject(noSuchName()),
     ...options,
   })
