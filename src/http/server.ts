@@ -26,6 +26,7 @@ import { acceptJsonBodies, BODY_LIMIT } from './json-body.ts'
 import { answerUnrouted, createMethodTable, type MethodTable, notFound } from './methods.ts'
 import { registerOpenapi } from './openapi.ts'
 import { createPictureWait } from './picture-wait.ts'
+import { sendProblem } from './problem.ts'
 import { parseQuery } from './query.ts'
 import { requestIdOf } from './request-id.ts'
 import { logRequest } from './request-log.ts'
@@ -81,6 +82,7 @@ const defaultTimeouts: ServerTimeouts = {
 }
 
 const CLOSE_IDLE_EVERY_MS = 50
+const EXPECTATION_FAILED = 417
 
 /**
  * A server that does not listen yet. `close()` takes no new connections, finishes what runs and
@@ -105,6 +107,8 @@ export function createServer(options: ServerOptions): App {
   allowOrigins(app, options.corsOrigins ?? [], table)
   addRequestHooks(app, options, table)
   app.server.on('connect', createConnectHandler(log, table))
+  // Comes instead of the request when it expects what Node does not know; refused where all are.
+  app.server.on('checkExpectation', (...exchange) => app.server.emit('request', ...exchange))
   registerOpenapi(app)
   app.register(async (scope: App) => registerRoutes(scope, options))
   app.register(async (scope: App) => {
@@ -131,7 +135,8 @@ function addRequestHooks(app: App, { health, log }: ServerOptions, table: Method
   app.addHook('onRequest', (request, reply, done) => {
     setCommonHeaders(request, reply)
     if (app.isStopping()) reply.header('connection', 'close')
-    if (isWithoutHost(request)) done(new AppError('invalid_input', 'The Host header is missing.'))
+    const refusal = refusalOf(request)
+    if (refusal) sendProblem(reply, refusal.error, refusal.status)
     else if (!request.is404) done()
     else {
       const error = answerUnrouted(table, request, reply)
@@ -163,9 +168,29 @@ function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-content-type-options', 'nosniff')
 }
 
-/** RFC 9112 §3.2 asks for a 400; Node's own has no body. */
-function isWithoutHost({ raw }: FastifyRequest): boolean {
-  return raw.headers.host === undefined && raw.httpVersion === '1.1'
+/** What Node would answer without a body, or let pass. */
+function refusalOf({ raw }: FastifyRequest): { error: AppError; status?: number } | undefined {
+  const { headers, rawHeaders, httpVersion } = raw
+  // RFC 9112 §3.2: neither without a Host nor with two, of which others may see the other one.
+  if (headers.host === undefined && httpVersion === '1.1') {
+    return { error: new AppError('invalid_input', 'The Host header is missing.') }
+  }
+  if (countOf('host', rawHeaders) > 1) {
+    return { error: new AppError('invalid_input', 'There is more than one Host header.') }
+  }
+  if (headers.expect === undefined || /^100-continue$/i.test(headers.expect)) return undefined
+  const error = new AppError('invalid_input', 'Nothing but 100-continue can be expected.')
+  return { error, status: EXPECTATION_FAILED }
+}
+
+/** `raw` is names and values by turns, as they came. */
+function countOf(name: string, raw: readonly string[]): number {
+  let count = 0
+  for (let at = 0; at < raw.length; at += 2) {
+    const other = raw[at] ?? ''
+    if (other.length === name.length && other.toLowerCase() === name) count++
+  }
+  return count
 }
 
 function fastifyOptions(

@@ -16,6 +16,8 @@ export interface ClientError extends Error {
   code: string
   /** The bytes in which the parser failed: a Buffer, whatever Fastify's types say of it. */
   rawPacket?: unknown
+  /** How many of them it took before it did. */
+  bytesParsed?: number
 }
 
 interface Refusal {
@@ -43,7 +45,7 @@ export function createConnectHandler(log: Logger, table: MethodTable) {
     refuse(socket, unknownMethod('CONNECT', url ?? '', table), log)
 }
 
-function refusalOf({ code, rawPacket }: ClientError, table: MethodTable): Refusal {
+function refusalOf({ code, rawPacket, bytesParsed }: ClientError, table: MethodTable): Refusal {
   const packet = Buffer.isBuffer(rawPacket) ? rawPacket.toString('latin1') : ''
   switch (code) {
     case 'HPE_INVALID_METHOD': {
@@ -51,8 +53,8 @@ function refusalOf({ code, rawPacket }: ClientError, table: MethodTable): Refusa
       return method && url ? unknownMethod(method, url, table) : { error: notHttp() }
     }
     case 'HPE_HEADER_OVERFLOW':
-      // No line has ended yet: it is the address that does not fit.
-      return packet.includes('\n')
+      // No line has ended before it: it is the address that does not fit.
+      return packet.slice(0, bytesParsed).includes('\n')
         ? refusal('too_large', 'The header fields are too large.', 431)
         : refusal('too_large', 'The address is too long.', 414)
     case 'ERR_HTTP_REQUEST_TIMEOUT':

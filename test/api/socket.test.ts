@@ -76,6 +76,30 @@ const garbage: [name: string, bytes: string | Buffer, status: number, code: stri
     'too_large',
   ],
   ['an endless address', `GET /${'x'.repeat(20_000)}`, 414, 'too_large'],
+  [
+    'a long address in a whole request',
+    `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`,
+    414,
+    'too_large',
+  ],
+  [
+    'two hosts',
+    'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\nhost: y\r\n\r\n',
+    400,
+    'invalid_input',
+  ],
+  [
+    'two hosts for nothing',
+    'GET /nothing HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n',
+    400,
+    'invalid_input',
+  ],
+  [
+    'an expectation that nobody knows',
+    'POST /products HTTP/1.1\r\nHost: x\r\nExpect: more\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}',
+    417,
+    'invalid_input',
+  ],
   ['an unknown method for nothing', 'FOO /nothing HTTP/1.1\r\nHost: x\r\n\r\n', 404, 'not_found'],
   ['CONNECT', 'CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n', 404, 'not_found'],
 ]

@@ -25,7 +25,11 @@ interface Media {
 export interface OpenApiDocument {
   openapi: string
   paths: Record<string, Record<string, Operation>>
-  components: { schemas: Record<string, { examples?: unknown[] }>; headers: Record<string, object> }
+  components: {
+    schemas: Record<string, { examples?: unknown[] }>
+    headers: Record<string, object>
+    responses: Record<string, Response>
+  }
 }
 
 /** Judges a value by the schema at this place of the document; undefined: it fits. */
@@ -88,8 +92,7 @@ interface Answer {
 function mistakes({ document, judge, request, reply, payload }: Answer): string[] {
   const { url, schema } = request.routeOptions
   if (url === undefined || request.method === 'HEAD' || (schema as { hide?: true })?.hide) return []
-  // Without a Host it is no request of HTTP/1.1.
-  if (reply.statusCode === 500 || request.headers.host === undefined) return []
+  if (reply.statusCode === 500 || isNoRequest(request)) return []
   const path = url.replace(/:(\w+)/g, '{$1}').replace('*', '{key}')
   const place = ['paths', path, request.method.toLowerCase(), 'responses', reply.statusCode]
   const response = document.paths[path]?.[request.method.toLowerCase()]?.responses[reply.statusCode]
@@ -103,6 +106,12 @@ function mistakes({ document, judge, request, reply, payload }: Answer): string[
   const wrong = undescribed.map((field) => `${name} has an undescribed header field: ${field}`)
   const body = bodyMistake(response, { place, judge, reply, payload })
   return body === undefined ? wrong : [...wrong, `${name}: ${body}`]
+}
+
+/** Refused before any route, for what HTTP itself says of the Host and of expectations. */
+function isNoRequest({ headers, raw }: FastifyRequest): boolean {
+  const hosts = raw.rawHeaders.filter((text, at) => at % 2 === 0 && /^host$/i.test(text))
+  return hosts.length !== 1 || headers.expect !== undefined
 }
 
 function bodyMistake(
