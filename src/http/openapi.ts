@@ -8,6 +8,7 @@ import { type App, BASE } from './app.ts'
 import { compressAnswers } from './compression.ts'
 import { noneMatchFails } from './conditional.ts'
 import { shareHeaders } from './openapi-headers.ts'
+import { describeRefusals } from './openapi-refusals.ts'
 import { registerDocs } from './routes/docs.ts'
 import { eventSchema } from './routes/events.schema.ts'
 import { checkSchema, reportSchema } from './routes/health.schema.ts'
@@ -32,7 +33,7 @@ const description = `A product catalogue whose pictures are processed in the bac
 To know when they are done, ask again with \`If-None-Match\`, wait with \`Prefer: wait=N\`, or follow the events.
 
 **Failures** are problems (RFC 9457): \`code\` is stable, and \`GET /problems/{code}\` says what to do. Any request may also be answered
-400 when it is not valid HTTP, 404 for an address that names nothing, 405 with \`Allow\`, 408, 413, 414 or 431 when it is too slow or too large, and 500 with the code \`internal\`.
+400 when it is not valid HTTP, 404 for an address that names nothing, 405 with \`Allow\`, 408, 413, 414 or 431 when it is too slow or too large, 417 for an \`Expect\` that is not \`100-continue\`, and 500 with the code \`internal\`.
 
 **Addresses** work with and without the base, and with or without a slash at their end. Each path answers OPTIONS, and HEAD where it
 answers GET. Lists and documents are compressed for who accepts \`br\` or \`gzip\`.`
@@ -77,7 +78,9 @@ export function registerOpenapi(app: App): void {
       url: url.replace('*', ':key'),
     }),
     transformObject: (made) =>
-      'openapiObject' in made ? shareHeaders(made.openapiObject) : made.swaggerObject,
+      'openapiObject' in made
+        ? describeRefusals(shareHeaders(made.openapiObject))
+        : made.swaggerObject,
     refResolver: {
       buildLocalReference: ({ $id }, _base, _fragment, index) =>
         $id?.toString() ?? `schema-${index}`,

@@ -30,6 +30,8 @@ function createAjv(): Ajv {
   const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, verbose: true })
   // Ajv divides, and so refuses 19.99 as a multiple of 0.01. Published here, checked by the catalogue.
   ajv.removeKeyword('multipleOf').addVocabulary(['multipleOf', 'x-expected'])
+  // Text without NUL likewise.
+  ajv.removeKeyword('not').addVocabulary(['not'])
   // Published too; what a URL may be is the address policy's to say.
   ajv.addFormat('uri', true)
   return ajv

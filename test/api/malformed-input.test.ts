@@ -58,6 +58,7 @@ describe('a product with', () => {
     ['no user', without('user_id'), invalid(['/user_id', 'required'])],
     ['a user that is null', { ...sample, user_id: null }, invalid(['/user_id', 'type'])],
     ['a user that is empty', { ...sample, user_id: '' }, invalid(['/user_id', 'minLength'])],
+    ['a user of white space', { ...sample, user_id: ' \u00a0' }, invalid(['/user_id', 'pattern'])],
     [
       'a user of 129 characters',
       { ...sample, user_id: 'u'.repeat(129) },

@@ -29,6 +29,10 @@ const operations: [path: string, method: string, operation: Operation][] = Objec
   ]),
 )
 
+function sharedResponse(reference: unknown) {
+  return document.components.responses[String(reference).split('/').at(-1) ?? ''] ?? {}
+}
+
 test('openapi.json is what the routes say; npm run docs renews it', async () => {
   const file = new URL('../../openapi.json', import.meta.url)
   assert.equal(await readFile(file, 'utf8'), await renderOpenapi())
@@ -72,7 +76,8 @@ test('every reference in it leads somewhere', () => {
 
 test('every answer names the header that finds it in the log, and who is sent away is told how long', () => {
   for (const [path, method, { responses }] of operations) {
-    for (const [status, { headers = {} }] of Object.entries(responses)) {
+    for (const [status, response] of Object.entries(responses)) {
+      const { headers = {} } = '$ref' in response ? sharedResponse(response.$ref) : response
       assert.ok(headers['X-Request-Id'], `${method} ${path} ${status}`)
       assert.equal(headers['Retry-After'] !== undefined, status === '503', `${method} ${path}`)
     }
@@ -114,6 +119,15 @@ describe('its examples are true', () => {
       }
     }
     assert.ok(count > 30)
+  })
+
+  test('those of problems that come before any route', () => {
+    for (const [name, { content }] of Object.entries(document.components.responses)) {
+      const { examples = {} } = content?.['application/problem+json'] ?? {}
+      const place = ['components', 'schemas', 'Problem']
+      for (const { value } of Object.values(examples)) assert.equal(judge(place, value), undefined)
+      assert.equal(Object.keys(examples).length, 1, name)
+    }
   })
 
   test('those of what is shown', () => {

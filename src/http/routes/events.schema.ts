@@ -1,9 +1,11 @@
 // Streams of events, as they are asked for and shown.
 
-import { Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 import { eventTypes } from '../../events/events.ts'
 import { POSITION } from '../../events/position.ts'
 import { timestamp } from './images.schema.ts'
+import { reference } from './problems.schema.ts'
+import { MAX_USER_ID, product, withoutNul } from './products.schema.ts'
 
 const position = Type.String({ pattern: POSITION, examples: ['1f0c83d2-4711'] })
 
@@ -35,7 +37,12 @@ export const streamQuery = Type.Object({ after })
 
 export const eventsQuery = Type.Object({
   user_id: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 128, description: 'Only of this user’s products.' }),
+    Type.String({
+      minLength: 1,
+      maxLength: MAX_USER_ID,
+      ...withoutNul,
+      description: "Only of this user's products.",
+    }),
   ),
   after,
 })
@@ -46,16 +53,39 @@ export const streamHeaders = Type.Object({
   ),
 })
 
-export const eventStream = {
+const json = (content: TSchema) =>
+  Type.String({ contentMediaType: 'application/json', contentSchema: content })
+
+/** OpenAPI 3.1 leaves open what the schema of such an answer describes: here it is one entry, as a client reads it. */
+const entryOf = (snapshot: TSchema) =>
+  Type.Union([
+    Type.Object({
+      id: position,
+      event: Type.Literal('snapshot', { description: 'Where the stream begins.' }),
+      data: json(snapshot),
+    }),
+    Type.Object({
+      id: position,
+      event: Type.Enum([...eventTypes]),
+      data: json(reference('Event')),
+    }),
+    Type.Object({
+      event: Type.Literal('resync', { description: 'A `snapshot` follows.' }),
+      data: json(Type.Object({ reason: Type.String() })),
+    }),
+  ])
+
+const streamOf = (snapshot: TSchema) => ({
   description:
     'Server-sent events that do not end: `snapshot` first, unless the stream goes on after a known event; then each event of the log with its `id:`, once and in order; `resync` and another `snapshot` when the log does not reach back to where the client was; a comment every 15 seconds.',
   content: {
     'text/event-stream': {
-      schema: Type.String({
-        examples: [
-          'id: 1f0c83d2-4711\nevent: image.ready\ndata: {"id":"1f0c83d2-4711","type":"image.ready"}\n\n',
-        ],
-      }),
+      schema: entryOf(snapshot),
+      example:
+        'id: 1f0c83d2-4711\nevent: image.ready\ndata: {"id":"1f0c83d2-4711","type":"image.ready"}\n\n',
     },
   },
-}
+})
+
+export const eventStream = streamOf(Type.Object({ position }))
+export const productEventStream = streamOf(Type.Object({ position, product }))

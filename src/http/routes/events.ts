@@ -18,7 +18,13 @@ import {
   type EventStream,
   type StreamLimits,
 } from '../event-stream.ts'
-import { eventStream, eventsQuery, streamHeaders, streamQuery } from './events.schema.ts'
+import {
+  eventStream,
+  eventsQuery,
+  productEventStream,
+  streamHeaders,
+  streamQuery,
+} from './events.schema.ts'
 import { answers } from './problems.schema.ts'
 import { productParams } from './products.schema.ts'
 
@@ -92,7 +98,7 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
         params: productParams,
         querystring: streamQuery,
         headers: streamHeaders,
-        response: answers({ 200: eventStream }, 'invalid_input', 'not_found', 'unavailable'),
+        response: answers({ 200: productEventStream }, 'invalid_input', 'not_found', 'unavailable'),
       },
     },
     async (request, reply) => {

@@ -35,4 +35,6 @@ export const readinessSchema = Type.Object({
   failing: Type.Array(Type.String(), { description: 'The dependencies that do not answer.' }),
 })
 
-export const dependencyParams = Type.Object({ dependency: Type.String() })
+export const dependencyParams = Type.Object({
+  dependency: Type.String({ examples: ['database'] }),
+})

@@ -36,7 +36,9 @@ export const problemSchema = Type.Object(
   { $id: 'Problem', description: 'A failure (RFC 9457).' },
 )
 
-export const problemParams = Type.Object({ code: Type.String() })
+export const problemParams = Type.Object({
+  code: Type.String({ examples: ['invalid_input'] }),
+})
 
 export const problemKindSchema = Type.Object({
   code: Type.Enum([...problemCodes]),

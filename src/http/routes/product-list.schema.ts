@@ -3,7 +3,7 @@
 import { Type } from 'typebox'
 import { processingStatuses } from '../../products/product.ts'
 import { MAX_TOTAL, productSorts } from '../../products/product-list.ts'
-import { MAX_NAME, MAX_USER_ID, product } from './products.schema.ts'
+import { MAX_NAME, MAX_USER_ID, product, withoutNul } from './products.schema.ts'
 
 export const DEFAULT_LIMIT = 20
 export const DEFAULT_SORT = '-created_at'
@@ -23,21 +23,23 @@ const decimal = (description: string) =>
   )
 
 export const productQuery = Type.Object({
-  user_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_USER_ID })),
+  user_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_USER_ID, ...withoutNul })),
   min_price: decimal('Inclusive.'),
   max_price: decimal('Inclusive.'),
   product_name: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: MAX_NAME,
+      ...withoutNul,
       description:
         'Part of the name, in any case. Under 3 characters only together with `user_id`.',
     }),
   ),
   q: Type.Optional(
     Type.String({
+      ...withoutNul,
       description:
-        'A search in name and description: words in any form, the last one perhaps unfinished, `"a phrase"`, `-without`, `this or that`. Any text is valid; one without a word finds nothing, and of a very long one the beginning counts.',
+        'A search in name and description: words in any form, the last one perhaps unfinished, `"a phrase"`, `-without`, `this or that`. Any text without NUL is valid; one without a word finds nothing, and of a very long one the beginning counts.',
       examples: ['oak chair -"folding chair"'],
     }),
   ),
