@@ -3,7 +3,12 @@
 
 import { type RawBuilder, sql } from 'kysely'
 import type { Executor } from '../database/database.ts'
-import type { AttemptDocument, ImageDocument, RenditionDocument } from './image.ts'
+import {
+  type AttemptDocument,
+  type ImageDocument,
+  MAX_SHOWN_ATTEMPTS,
+  type RenditionDocument,
+} from './image.ts'
 
 /** An image as it is stored: renditions name their files by key. */
 export type StoredImage = Omit<ImageDocument, 'renditions'> & {
@@ -48,7 +53,7 @@ export async function selectImage(
   return rows[0]
 }
 
-/** Every attempt, oldest first; undefined when there is no such image. */
+/** The newest MAX_SHOWN_ATTEMPTS, oldest first; undefined when there is no such image. */
 export async function selectAttempts(
   db: Executor,
   imageId: string,
@@ -57,7 +62,7 @@ export async function selectAttempts(
     SELECT number, stage, started_at, finished_at, outcome, code, http_status,
       image_attempts.bytes, timings, worker, trace_id
     FROM images LEFT JOIN image_attempts ON image_attempts.image_id = images.id
-    WHERE images.id = ${imageId} ORDER BY number`.execute(db)
+    WHERE images.id = ${imageId} ORDER BY number DESC LIMIT ${MAX_SHOWN_ATTEMPTS}`.execute(db)
   if (rows.length === 0) return undefined
-  return rows.filter((row): row is AttemptDocument => row.number !== null)
+  return rows.reverse().filter((row): row is AttemptDocument => row.number !== null)
 }

@@ -59,6 +59,9 @@ export interface AttemptDocument {
   trace_id: string | null
 }
 
+/** Retries add to a picture's attempts without end; this is several rounds of them. */
+export const MAX_SHOWN_ATTEMPTS = 100
+
 /** Who asked, as far as the ledger and the logs carry it on. */
 export interface RequestContext {
   requestId: string
@@ -70,6 +73,7 @@ export interface RequestContext {
 export interface Images {
   ofProduct(productId: string): Promise<ImageDocument[]>
   read(imageId: string): Promise<ImageDocument>
+  /** The newest MAX_SHOWN_ATTEMPTS, oldest first. */
   attempts(imageId: string): Promise<AttemptDocument[]>
   /** Runs a picture again with fresh attempts. Throws `conflict` while it is being processed. */
   retry(imageId: string, context: RequestContext): Promise<ImageDocument>

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { sql } from 'kysely'
 import { openApi, post, sample, type TestApi } from '../support/api.ts'
 import { describeOnEachDatabase } from '../support/database.ts'
 
@@ -178,6 +179,20 @@ describeOnEachDatabase('products over HTTP', (engine) => {
     assert.deepEqual((await get(`/products/${product.id}/images`)).json(), { data: [image] })
     assert.deepEqual((await get(`/images/${image.id}`)).json(), image)
     assert.deepEqual((await get(`/images/${image.id}/attempts`)).json(), { data: [] })
+  })
+
+  test('of a picture that was tried very often the newest attempts are shown, in their order', async () => {
+    const [image] = (await post(api.app, sample)).json().images
+    await sql`
+      INSERT INTO image_attempts (image_id, number, claim, worker)
+      SELECT ${image.id}, n, gen_random_uuid(), 'w1' FROM generate_series(1, 103) n`.execute(
+      api.database.database.db,
+    )
+    const { data } = (await get(`/images/${image.id}/attempts`)).json()
+    assert.deepEqual(
+      data.map(({ number }: { number: number }) => number),
+      Array.from({ length: 100 }, (_, at) => at + 4),
+    )
   })
 
   test('a picture that waits is made due by a retry, whatever body comes with it', async () => {

@@ -7,6 +7,7 @@ import {
   attemptStages,
   type ImageDocument,
   imageStatuses,
+  MAX_SHOWN_ATTEMPTS,
 } from '../../images/image.ts'
 import { exampleImage } from './examples.ts'
 import { reference } from './problems.schema.ts'
@@ -83,5 +84,5 @@ export const imageParams = Type.Object({ id: Type.String() })
 export const image = reference<ImageDocument>('Image')
 export const imageList = Type.Object({ data: Type.Array(image) })
 export const attemptList = Type.Object({
-  data: Type.Array(reference<AttemptDocument>('Attempt')),
+  data: Type.Array(reference<AttemptDocument>('Attempt'), { maxItems: MAX_SHOWN_ATTEMPTS }),
 })

@@ -1,6 +1,6 @@
 // The pictures of a product: what became of each, and another try.
 
-import type { Images } from '../../images/image.ts'
+import { type Images, MAX_SHOWN_ATTEMPTS } from '../../images/image.ts'
 import { type App, contextOf } from '../app.ts'
 import { attemptList, image, imageParams } from './images.schema.ts'
 import { answers } from './problems.schema.ts'
@@ -29,7 +29,7 @@ export function registerImageRoutes(app: App, images: Images): void {
       schema: {
         tags: ['images'],
         operationId: 'listImageAttempts',
-        summary: 'Each attempt at processing it, the first one first',
+        summary: `The attempts at processing it, the newest ${MAX_SHOWN_ATTEMPTS}, in their order`,
         params: imageParams,
         response: answers({ 200: attemptList }, 'not_found', 'unavailable'),
       },
