@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { open, rm } from 'node:fs/promises'
 import { AppError } from '../errors.ts'
+import { startAllowance, type Wait } from '../lib/allowance.ts'
 import type { Outbound, OutboundResponse } from '../outbound/outbound.ts'
 
 export interface DownloadOptions {
@@ -11,20 +12,19 @@ export interface DownloadOptions {
   path: string
   /** The largest file that is taken. */
   maxBytes: number
-  /** For everything, redirects included. */
+  /** For everything, redirects included, but not for what has to be waited for. */
   timeoutMs: number
   signal: AbortSignal
-  /** Told after each piece how many bytes there are now. */
-  onBytes?: (bytes: number) => void
+  /** Is given the wait for a place at an origin. */
+  wait?: Wait
+  /** Told of the status once it is there, and after each piece how many bytes there are now. */
+  onProgress?: (facts: { httpStatus?: number; bytes?: number }) => void
 }
 
 export interface Downloaded {
   bytes: number
   /** Of the file, in lower-case hex. */
   sha256: string
-  httpStatus: number
-  /** As the origin named it: a claim, not a fact. */
-  contentType?: string
 }
 
 /**
@@ -37,16 +37,18 @@ export async function download(
   url: string,
   options: DownloadOptions,
 ): Promise<Downloaded> {
-  const { path, timeoutMs } = options
-  const deadline = AbortSignal.timeout(timeoutMs)
-  const signal = AbortSignal.any([options.signal, deadline])
+  const { path, timeoutMs, wait = (turn) => turn } = options
+  const late = new AbortController()
+  using time = startAllowance(timeoutMs, () => late.abort(tookTooLong(timeoutMs)))
+  const signal = AbortSignal.any([options.signal, late.signal])
   try {
-    using response = await outbound.get(url, { signal })
+    using response = await outbound.get(url, { signal, wait: (turn) => time.wait(wait(turn)) })
+    options.onProgress?.({ httpStatus: response.status })
     return await save(response, options)
   } catch (error) {
     // The spool is emptied by others too: what counts is why the download failed.
     await rm(path, { force: true }).catch(() => {})
-    throw error === deadline.reason ? tookTooLong(timeoutMs, error) : error
+    throw error
   }
 }
 
@@ -54,17 +56,17 @@ async function save(response: OutboundResponse, options: DownloadOptions): Promi
   const { status: httpStatus, headers } = response
   const announced = Number(headers['content-length'] ?? Number.NaN)
   if (announced > options.maxBytes) throw tooLarge(options.maxBytes, httpStatus)
-  const { bytes, sha256 } = await write(response, options)
+  const downloaded = await write(response, options)
+  const { bytes } = downloaded
   if (bytes < announced) throw truncated(bytes, announced, httpStatus)
   if (bytes === 0) throw new AppError('not_an_image', 'The file is empty.', { httpStatus })
-  const contentType = headers['content-type']
-  return { bytes, sha256, httpStatus, ...(contentType === undefined ? {} : { contentType }) }
+  return downloaded
 }
 
 async function write(
   { status, body }: OutboundResponse,
-  { path, maxBytes, onBytes }: DownloadOptions,
-): Promise<{ bytes: number; sha256: string }> {
+  { path, maxBytes, onProgress }: DownloadOptions,
+): Promise<Downloaded> {
   await using file = await open(path, 'w').catch(notWritten)
   const hash = createHash('sha256')
   let bytes = 0
@@ -73,7 +75,7 @@ async function write(
     if (bytes > maxBytes) throw tooLarge(maxBytes, status)
     hash.update(chunk)
     await file.writeFile(chunk).catch(notWritten)
-    onBytes?.(bytes)
+    onProgress?.({ bytes })
   }
   return { bytes, sha256: hash.digest('hex') }
 }
@@ -88,9 +90,9 @@ function truncated(bytes: number, announced: number, httpStatus: number): AppErr
   return new AppError('download_truncated', message, { httpStatus })
 }
 
-function tookTooLong(timeoutMs: number, cause: unknown): AppError {
+function tookTooLong(timeoutMs: number): AppError {
   const message = `The download was not complete after ${timeoutMs / 1_000} seconds.`
-  return new AppError('download_timeout', message, { cause })
+  return new AppError('download_timeout', message)
 }
 
 function notWritten(cause: unknown): never {

@@ -59,8 +59,8 @@ export function createStages(options: StagesOptions): Stages {
     run: async ({ url, path, progress, signal, wait }) => {
       const turn = { signal, wait: <T>(it: Promise<T>) => wait(progress.wait(it)) }
       progress.enter('download')
-      const source = await download(outbound, url, { path, ...limits, ...turn })
-      progress.note(source)
+      const told = { ...turn, onProgress: progress.note }
+      const source = await download(outbound, url, { path, ...limits, ...told })
 
       progress.enter('inspect')
       const { format, width, height } = await renderer.inspect(path, turn)
