@@ -17,10 +17,19 @@ import {
   startAttempt,
 } from '../images/image-moves.ts'
 import { lockProduct } from '../images/product-change.ts'
-import type { ClaimedJob, CommittedMove, JobContext, JobHandler, Settlement } from '../jobs/job.ts'
+import type {
+  ClaimedJob,
+  CommittedMove,
+  FailureRule,
+  JobContext,
+  JobFailure,
+  JobHandler,
+  Settlement,
+} from '../jobs/job.ts'
 import type { Logger } from '../observability/logger.ts'
 import { traceIdOf } from '../observability/trace.ts'
 import { toImageError, toJobFailure, toShownError } from './attempt-failure.ts'
+import { causesOf, withoutSecrets } from './causes.ts'
 import type { HostGate } from './host-gate.ts'
 import { settleObjects } from './objects.ts'
 import type { Preset } from './presets.ts'
@@ -45,7 +54,7 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
   const { stages, hosts, presets, spoolDirectory, urlPrefix, onChanged, log } = options
   /** What a running attempt has reached. The reaper, which acts for a lost worker, finds none. */
   const progressOf = new WeakMap<Job, Progress>()
-  const stageOf = new WeakMap<Error, AttemptStage>()
+  const originOf = new WeakMap<Error, { job: Job; stage: AttemptStage }>()
   const reportOf = (job: Job) => progressOf.get(job)?.report()
 
   const work = async (job: Job, progress: Progress, context: JobContext): Promise<StagesResult> => {
@@ -55,7 +64,7 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
     } catch (error) {
       const { stage } = progress.report()
       const failure = toImageError(error, stage)
-      stageOf.set(failure, stage)
+      originOf.set(failure, { job, stage })
       throw failure
     } finally {
       await rm(path, { force: true })
@@ -104,11 +113,10 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
     classify: (error) => {
       const lost = isImageError(error) && error.code === 'worker_lost'
       const known = toImageError(error, 'settle')
-      const stage = stageOf.get(known) ?? (lost ? 'claim' : 'settle')
-      if (known.code === 'worker_lost' && known.cause !== undefined) {
-        log.error({ err: known.cause, stage }, 'an attempt ended unexpectedly')
-      }
-      return { failure: toJobFailure(known, stage), rule: failureRule(known) }
+      const { job, stage } = originOf.get(known) ?? { stage: lost ? 'claim' : 'settle' }
+      const rule = failureRule(known)
+      logCauses(log, known, { ...(job && fieldsOf(job)), stage }, rule)
+      return { failure: toJobFailure(known, stage), rule }
     },
 
     onRetryScheduled: async (tx, job, failure, dueAt) => {
@@ -134,7 +142,7 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
     onCommitted: (job, move, failure) => {
       onChanged()
       if (move === 'claimed') return
-      const line = { ...fieldsOf(job), ...lineOf(reportOf(job)), ...failure }
+      const line = { ...fieldsOf(job), ...lineOf(reportOf(job), failure) }
       log[failure ? 'warn' : 'info'](line, sentences[move])
     },
   }
@@ -163,6 +171,34 @@ function fieldsOf({ payload, attempts, trace }: Job): Record<string, unknown> {
   }
 }
 
-function lineOf(report: AttemptReport | undefined): Record<string, unknown> {
-  return report ? { stage: report.stage, bytes: report.bytes, timings: report.timings } : {}
+function lineOf(
+  report: AttemptReport | undefined,
+  failure: JobFailure | undefined,
+): Record<string, unknown> {
+  const { httpStatus, ...failed } = failure ?? {}
+  const http_status = httpStatus ?? report?.httpStatus ?? undefined
+  const { stage, bytes, timings } = report ?? {}
+  return { stage, bytes, timings, http_status, ...failed }
+}
+
+/**
+ * What the picture's owner is not shown: for operators when it is our own disk, database or children, with
+ * its stack when nobody expected it, and for those who look closely when it is somebody else's fault.
+ */
+function logCauses(
+  log: Logger,
+  error: ReturnType<typeof toImageError>,
+  fields: Record<string, unknown>,
+  { counts }: FailureRule,
+): void {
+  const causes = causesOf(error)
+  const [cause] = causes
+  if (cause === undefined) return
+  const line = { ...fields, code: error.code, causes }
+  if (error.code !== 'worker_lost') {
+    log[counts ? 'debug' : 'warn'](line, `why a picture failed: ${cause}`)
+    return
+  }
+  const stack = error.cause instanceof Error ? error.cause.stack : undefined
+  log.error({ ...line, stack: withoutSecrets(stack ?? '') }, 'an attempt ended unexpectedly')
 }

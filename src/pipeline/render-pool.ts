@@ -143,7 +143,10 @@ export class RenderPool implements AsyncDisposable {
       const backoffMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#failedStarts++)
       this.#startAgainAt = this.#options.clock.now() + backoffMs
       this.#startError = error
-      this.#options.log.error({ err: error, backoffMs }, 'no picture child can be started')
+      this.#options.log.error(
+        { err: error, backoff_ms: backoffMs },
+        'no picture child can be started',
+      )
     }
   }
 

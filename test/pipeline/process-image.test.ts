@@ -6,7 +6,9 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
+import pino from 'pino'
 import sharp from 'sharp'
 import type { Database } from '../../src/database/database.ts'
 import { AppError } from '../../src/errors.ts'
@@ -19,7 +21,7 @@ import type { Storage } from '../../src/storage/storage.ts'
 import { handQueue, startWorker } from '../jobs/support.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Origin, startOrigin } from '../support/origin.ts'
+import { hangUp, type Origin, startOrigin } from '../support/origin.ts'
 import { openTestOutbound } from '../support/outbound.ts'
 import {
   createPictureWork,
@@ -233,6 +235,7 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
   let folder: string
   let rendered = 0
   let work: PictureWork
+  const lines: Record<string, unknown>[] = []
   before(async () => {
     database = stack.use(await engine.create()).database
     folder = await mkdtemp(join(tmpdir(), 'vitrine-pipeline-'))
@@ -253,6 +256,7 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
     work = createPictureWork({
       database,
       spoolDirectory,
+      log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
       stages: createStages({
         db: database.db,
         outbound: stack.use(openTestOutbound()),
@@ -316,6 +320,62 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
     assert.match(shared!.thumbhash ?? '', /.{8,}/)
     assert.notEqual(own!.renditions[0]!.url, shared!.renditions[0]!.url)
     assert.equal((await filesIn(join(folder, 'objects'))).length, 2)
+  })
+
+  const failAttempt = async (url: string) => {
+    const { images } = await work.post([url])
+    const imageId = images[0]!.id
+    const job = (await work.claim(imageId))!
+    const error = await work.run(job).then(
+      () => assert.fail('the attempt succeeded'),
+      (error: unknown) => error,
+    )
+    lines.length = 0
+    await work.fail(job, error)
+    return (await work.images.attempts(imageId))[0]!
+  }
+
+  test('an attempt whose download breaks off shows what the origin answered and how much came', async () => {
+    origin.routes['/cut.jpg'] = async (_request, response) => {
+      response.writeHead(200, { 'content-length': 200_000 })
+      response.write(Buffer.alloc(100_000))
+      // What has come is read before the end is noticed.
+      await delay(300)
+      response.destroy()
+    }
+    const { code, stage, http_status, bytes, timings } = await failAttempt(`${origin.url}/cut.jpg`)
+    assert.deepEqual(
+      [code, stage, http_status, bytes],
+      ['download_truncated', 'download', 200, 100_000],
+    )
+    assert.deepEqual(Object.keys(timings ?? {}), ['claim', 'download'])
+  })
+
+  test('a turn at a child that has to be waited for is no time of the stage', async () => {
+    const { images } = await work.post([`${origin.url}/a.jpg#child`])
+    await work.process(images[0]!.id)
+    const [attempt] = await work.images.attempts(images[0]!.id)
+    const { wait, inspect } = attempt?.timings ?? {}
+    assert.ok(wait !== undefined && inspect !== undefined, JSON.stringify(attempt?.timings))
+  })
+
+  test('why a picture failed is in the log: for debugging when it is the origin, as a warning when it is us', async () => {
+    origin.routes['/gone.jpg'] = hangUp()
+    await failAttempt(`${origin.url}/gone.jpg?token=secret`)
+    const [theirs] = lines
+    assert.deepEqual(
+      [theirs?.level, theirs?.code, theirs?.stage],
+      [20, 'connect_failed', 'download'],
+    )
+    assert.match(String(theirs?.causes), /^UND_ERR_SOCKET: other side closed/)
+    assert.ok(theirs?.image_id)
+
+    await rm(join(folder, 'spool'), { recursive: true })
+    await failAttempt(`${origin.url}/a.jpg?token=secret`)
+    const [ours] = lines
+    assert.deepEqual([ours?.level, ours?.code, ours?.stage], [40, 'storage_failed', 'download'])
+    assert.match(String(ours?.causes), /^ENOENT: /)
+    assert.doesNotMatch(JSON.stringify(lines), /secret/)
   })
 
   test('the files that renditions name are there, under a key that tells their type', async () => {

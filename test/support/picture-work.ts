@@ -15,6 +15,7 @@ import { fail as failClaimed, lockClaimed } from '../../src/jobs/fail.ts'
 import type { ClaimedJob, CommittedMove, JobHandler } from '../../src/jobs/job.ts'
 import { reap } from '../../src/jobs/reaper.ts'
 import { settle } from '../../src/jobs/settle.ts'
+import type { Logger } from '../../src/observability/logger.ts'
 import { createHostGate } from '../../src/pipeline/host-gate.ts'
 import { reserve } from '../../src/pipeline/objects.ts'
 import { presets } from '../../src/pipeline/presets.ts'
@@ -32,6 +33,8 @@ export interface PictureWorkOptions {
   /** Default: `rowStages(database)`. */
   stages?: Stages
   spoolDirectory?: string
+  /** Default: `silent`. */
+  log?: Logger
 }
 
 export interface PictureWork {
@@ -66,6 +69,7 @@ export function createPictureWork({
   database,
   stages = rowStages(database),
   spoolDirectory = '/nonexistent',
+  log = silent,
 }: PictureWorkOptions): PictureWork {
   const products = createProducts({
     database,
@@ -83,7 +87,7 @@ export function createPictureWork({
     spoolDirectory,
     urlPrefix: mediaUrls.prefix,
     onChanged: () => {},
-    log: silent,
+    log,
   })
   const listening: JobHandler<ImageJobPayload> = {
     ...handler,
