@@ -2,6 +2,7 @@
 
 import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { makeFolder } from '../lib/make-folder.ts'
 import { takeLock } from './pglite-lock.ts'
 
 const PRIVATE = 0o700
@@ -16,7 +17,12 @@ export async function claimFolder(
   initialise: (directory: string) => Promise<void>,
 ): Promise<Disposable> {
   const folder = resolve(directory)
-  await mkdir(dirname(folder), { recursive: true })
+  await makeFolder(dirname(folder)).catch((cause: Error) => {
+    throw new Error(
+      `the data folder ${dirname(folder)} cannot be made: ${cause.message}; choose another DATA_DIR`,
+      { cause },
+    )
+  })
   const lock = takeLock(`${folder}.lock`)
   if (!lock)
     throw new Error(

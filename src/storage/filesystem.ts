@@ -17,8 +17,9 @@ import {
   unlink,
   writeFile,
 } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { AppError } from '../errors.ts'
+import { makeFolder } from '../lib/make-folder.ts'
 import { assertContentType, assertStorageKey, contentTypeOfKey } from './keys.ts'
 import {
   type ByteRange,
@@ -43,9 +44,9 @@ const CHUNK_BYTES = 64 * 1024
 
 export async function openFilesystem({ directory }: FilesystemOptions): Promise<Storage> {
   try {
-    await mkdir(directory, { recursive: true })
+    await makeFolder(resolve(directory))
     const root = await realpath(directory)
-    await makeFolder(join(root, INCOMING))
+    await makeOne(join(root, INCOMING))
     await removeLeftovers(join(root, INCOMING))
     return createFilesystem(root)
   } catch (error) {
@@ -142,13 +143,13 @@ async function makeFolders(root: string, key: string): Promise<string[]> {
   let folder = root
   for (const segment of key.split('/').slice(0, -1)) {
     folder = join(folder, segment)
-    await makeFolder(folder)
+    await makeOne(folder)
     folders.push(folder)
   }
   return folders
 }
 
-async function makeFolder(path: string): Promise<void> {
+async function makeOne(path: string): Promise<void> {
   try {
     await mkdir(path)
   } catch (error) {
@@ -294,6 +295,8 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'the disk is read-only',
+  ENOENT: 'there is no such folder',
+  EEXIST: 'something else is in its place',
   EMFILE: 'too many files are open',
 }
 
