@@ -1,6 +1,7 @@
 // The embedded database: PostgreSQL in WebAssembly, one session, files in a folder. It knows no
 // statement timeouts and never calls fsync: it survives `kill -9`, not a power cut.
 
+import { statfs } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { PGlite } from '@electric-sql/pglite'
 import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm'
@@ -81,11 +82,19 @@ async function create(directory: string | undefined): Promise<PGlite> {
     return await PGlite.create({ dataDir: directory, extensions })
   } catch (cause) {
     // PGlite's own words are of WebAssembly.
-    throw new Error(
-      `the database in ${directory} cannot be opened: the disk is full, or the folder is damaged or was made by another version; moving it away starts with an empty one`,
-      { cause },
-    )
+    const reason = (await isDiskFull(directory))
+      ? 'its disk is full: make room there, some 100 MiB, and start again; the folder itself need not be damaged'
+      : 'the folder is damaged or was made by another version; moving it away starts with an empty one'
+    throw new Error(`the database in ${directory} cannot be opened: ${reason}`, { cause })
   }
+}
+
+/** What a first start writes is 40 MiB; it fails with a part of them. */
+const ROOM_BYTES = 64 * 1024 ** 2
+
+async function isDiskFull(directory: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize < ROOM_BYTES
 }
 
 /** Hands the one session to one holder at a time, in the order of asking. */

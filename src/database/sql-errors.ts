@@ -20,9 +20,16 @@ const DRIVER_LOST =
  */
 const SESSION_LOST = /^(08...|57P0[1-5]|53300|25P0[34]|25006|26000)$/
 
+/** What the server ran out of; waiting alone does not always help. */
+const shortages: Readonly<Record<string, string>> = {
+  '53100':
+    'The disk of the database is full: it stores nothing more until somebody makes room there.',
+  '53200': 'The server of the database is out of memory.',
+}
+
 /**
  * This statement failed for want of something, and may succeed later on the same session. 40: deadlock,
- * serialisation. 53: memory, disk. 55P03: lock. 57014: it took longer than `statement_timeout`, which
+ * serialisation. 53: memory, disk and other limits. 55P03: lock. 57014: it took longer than `statement_timeout`, which
  * on the statements of Vitrine means overload, or an operator cancelled it.
  */
 const BUSY = /^(40001|40P01|53...|55P03|57014)$/
@@ -54,8 +61,9 @@ export function isSessionLost(error: unknown): boolean {
 export function toAppError(error: unknown): unknown {
   if (error instanceof AppError) return error
   if (isSessionLost(error)) return unavailable(error)
-  if (BUSY.test(sqlState(error) ?? ''))
-    return unavailable(error, 'The database is too busy to answer.')
+  const state = sqlState(error) ?? ''
+  if (BUSY.test(state))
+    return unavailable(error, shortages[state] ?? 'The database is too busy to answer.')
   return error
 }
 

@@ -1,7 +1,7 @@
 // The filesystem adapter: the port's contract, and what only a folder can do.
 
 import assert from 'node:assert/strict'
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import {
   mkdir,
   mkdtemp,
@@ -16,16 +16,14 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { isAppError } from '../../src/errors.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
+import { noSmallDisk, runOnSmallDisk } from '../support/small-disk.ts'
 import { describeStorage } from './storage.ts'
 
 const jpeg = { contentType: 'image/jpeg' }
 const bytes = Buffer.from('bytes')
-const UNSHARE = ['--mount', '--map-root-user']
 const noProc = process.platform === 'linux' ? false : 'needs /proc'
 
 describeStorage('filesystem', async () => {
@@ -194,13 +192,10 @@ describe('the filesystem storage', () => {
   })
 
   test('a full disk is storage_failed, leaves nothing, and is over when there is room again', {
-    skip: noMount(),
+    skip: noSmallDisk(),
   }, async () => {
-    // In a mount namespace of its own, on a disk of 1 MiB.
-    const child = fileURLToPath(new URL('../support/storage-full-disk.ts', import.meta.url))
-    const command = `mount -t tmpfs -o size=1m none "$0" && exec "$1" "$2" "$0"`
-    const args = [...UNSHARE, 'sh', '-c', command, directory, process.execPath, child]
-    const { stdout } = await promisify(execFile)('unshare', args)
+    const script = new URL('../support/storage-full-disk.ts', import.meta.url)
+    const stdout = await runOnSmallDisk(script, { directory, mebibytes: 1 })
     assert.deepEqual(JSON.parse(stdout), {
       code: 'storage_failed',
       message: 'The file could not be stored: the disk is full.',
@@ -210,16 +205,6 @@ describe('the filesystem storage', () => {
     })
   })
 })
-
-function noMount(): string | false {
-  try {
-    const probe = ['sh', '-c', `mount -t tmpfs -o size=1m none ${tmpdir()}`]
-    execFileSync('unshare', [...UNSHARE, ...probe], { stdio: 'ignore' })
-    return false
-  } catch {
-    return 'this machine does not let us mount a small disk'
-  }
-}
 
 function isStorageFailed(error: unknown): boolean {
   return isAppError(error, 'storage_failed')

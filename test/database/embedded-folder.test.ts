@@ -1,4 +1,4 @@
-// Nobody but us gets at the embedded database: its engine makes files that everybody may write.
+// The folder of the embedded database: nobody but us gets at it, and what is said when it has no room.
 
 import assert from 'node:assert/strict'
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises'
@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { openDatabase } from '../../src/database/open.ts'
 import { copyEmbeddedDatabase } from '../support/database.ts'
+import { noSmallDisk, runOnSmallDisk } from '../support/small-disk.ts'
 
 test('the folder is closed to other users, also one that an earlier release left open', async () => {
   const parent = await mkdtemp(join(tmpdir(), 'vitrine-folder-'))
@@ -31,4 +32,34 @@ test('a new folder is closed from the start', async () => {
   } finally {
     await rm(parent, { recursive: true, force: true })
   }
+})
+
+test('a full disk is called by its name, at a start too, and nothing is lost by it', {
+  skip: noSmallDisk(),
+}, async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'vitrine-folder-'))
+  try {
+    const script = new URL('../support/database-full-disk.ts', import.meta.url)
+    const said = JSON.parse(await runOnSmallDisk(script, { directory, mebibytes: 160 }))
+    const full = (folder: string) =>
+      `the database in ${join(directory, folder)} cannot be opened: its disk is full: make room there, some 100 MiB, and start again; the folder itself need not be damaged`
+    assert.deepEqual(said, {
+      write:
+        'The disk of the database is full: it stores nothing more until somebody makes room there.',
+      start: full('db'),
+      firstStart: full('new.init'),
+      afterwards: 'nothing was refused',
+    })
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+})
+
+test('a data folder that cannot be made is refused at once', {
+  skip: process.platform === 'linux' ? false : 'needs /proc',
+}, async () => {
+  await assert.rejects(
+    openDatabase({ engine: 'pglite', directory: '/proc/vitrine/db' }),
+    /^Error: the data folder \/proc\/vitrine cannot be made: ENOENT.*choose another DATA_DIR$/,
+  )
 })
