@@ -156,6 +156,6 @@ function logSandbox(log: Logger, { holds, missing, reason }: Sandbox): void {
     log.info({ holds }, `pictures are decoded in a sandbox: ${holds.join(', ')}`)
     return
   }
-  const text = `pictures are decoded in a sandbox without: ${missing.join(', ')}`
+  const text = `pictures are decoded in a sandbox without: ${missing.join(', ')}; see docs/sandbox.md`
   log.warn({ holds, missing, reason }, text)
 }

@@ -8,11 +8,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ChildCommand } from './render-child.ts'
 
-/** What a sandbox may hold; what is missing on a host is named in its log. */
+/** What a sandbox may hold; what is missing on a host is named in its log. docs/sandbox.md says what to do. */
 export const protections = [
   'memory limit',
   'no network',
-  'unprivileged user',
+  'separate user',
   'no new privileges',
   'dies with its parent',
   'low priority',
@@ -140,17 +140,14 @@ function privileges(): Layer {
   const confined: Wrapper = {
     tool: 'setpriv',
     args: death,
-    holds: [
-      'no new privileges',
-      'dies with its parent',
-      ...(isRoot() ? [] : ['unprivileged user' as const]),
-    ],
+    holds: ['no new privileges', 'dies with its parent'],
   }
   const dropped: Wrapper = {
     tool: 'setpriv',
     args: [...nobody, ...death],
-    holds: ['unprivileged user', 'no new privileges', 'dies with its parent'],
+    holds: ['separate user', 'no new privileges', 'dies with its parent'],
   }
+  // Nobody but root may give a child to another user. One of our own may write what we may: all data.
   return isRoot() ? [dropped, confined] : [confined]
 }
 
@@ -225,8 +222,6 @@ function commandOf(chain: Chain, { script, args, readable }: ChildProgram): Chil
 
 function describe(chain: Chain, command: ChildCommand, firstError: unknown): Sandbox {
   const held = new Set(chain.flatMap((wrapper) => wrapper?.holds ?? []))
-  // Who is not root has an unprivileged child without any help.
-  if (!isRoot()) held.add('unprivileged user')
   return {
     command,
     holds: protections.filter((protection) => held.has(protection)),

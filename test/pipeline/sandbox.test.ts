@@ -68,7 +68,7 @@ test('a child has no network, no environment, no files to write, no processes', 
     assert.equal(compiler, 'undefined')
     assert.deepEqual(environment.sort(), ['MALLOC_ARENA_MAX', 'UV_THREADPOOL_SIZE'])
     if (sandbox.holds.includes('no network')) assert.equal(connect, 'ENETUNREACH')
-    if (sandbox.holds.includes('unprivileged user') && isRoot) {
+    if (sandbox.holds.includes('separate user')) {
       assert.deepEqual({ user, groups }, { user: unprivilegedId, groups: [unprivilegedId] })
     }
     if (sandbox.holds.includes('memory limit')) {
@@ -117,12 +117,17 @@ describe('where a wrapper does not work', () => {
     const { sandbox } = await findSandbox({ program: noArgs, bounds, attempt, signal: unaborted })
     assert.equal(sandbox.command.file, process.execPath)
     assert.ok(sandbox.command.args.includes('--permission'))
-    const own = isRoot ? [] : ['unprivileged user']
-    assert.deepEqual(sandbox.holds, own)
-    assert.deepEqual(
-      sandbox.missing,
-      protections.filter((protection) => !own.includes(protection)),
-    )
+    assert.deepEqual(sandbox.holds, [])
+    assert.deepEqual(sandbox.missing, protections)
+  })
+
+  test('for want of root, a child of our own user is not said to be a separate one', async (t) => {
+    t.mock.method(process as { getuid(): number }, 'getuid', () => 1_000)
+    const attempt = async () => {}
+    const { sandbox } = await findSandbox({ program: noArgs, bounds, attempt, signal: unaborted })
+    assert.ok(!sandbox.command.args.some((word) => word.startsWith('--reuid')))
+    assert.ok(sandbox.missing.includes('separate user'))
+    assert.ok(!sandbox.holds.includes('separate user'))
   })
 
   test('nor the bare child, the first error is the answer', async () => {
@@ -169,8 +174,8 @@ describe('the spool', () => {
       await using children = await openTestRenderer({ spoolDirectory: join(closed, 'spool') })
       await children.process(await cornersPicture().png().toBuffer())
       await eventually(() => assert.ok(children.logs[0]))
-      assert.deepEqual(children.logs[0]?.missing, ['unprivileged user'])
-      assert.match(children.logs[0]?.msg ?? '', /without: unprivileged user/)
+      assert.deepEqual(children.logs[0]?.missing, ['separate user'])
+      assert.match(children.logs[0]?.msg ?? '', /without: separate user/)
     } finally {
       await rm(closed, { recursive: true })
     }
