@@ -7,12 +7,14 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { startPostgresServer } from '../test/support/postgres-server.ts'
+import { fuzzApi } from './fuzz-api.ts'
 import { run, start } from './processes.ts'
 import { followReadme } from './readme-session.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Well over what it takes; only there so that it ends. */
 const TIMEOUT_MS = 35 * 60_000
+const FUZZING_SECONDS = 180
 
 const started = performance.now()
 const stopped = new AbortController()
@@ -22,6 +24,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const)
 
 try {
   const summary = await runTests()
+  await fuzz()
   await followSession()
   progress('everything holds')
   console.log(summary.join('\n'))
@@ -57,6 +60,12 @@ async function runTests(): Promise<string[]> {
   const summary = lines.filter((line) => /^ℹ \w+ [\d.]+$/.test(line))
   if (!summary.includes('ℹ fail 0')) throw new Error('npm test printed no summary')
   return summary
+}
+
+async function fuzz(): Promise<void> {
+  progress(`whatever the description allows, and more, for ${FUZZING_SECONDS} s`)
+  const count = await fuzzApi({ seconds: FUZZING_SECONDS, signal, report: console.log })
+  progress(`${count} requests, each answered as described`)
 }
 
 /** The real pictures lie beside the checkout, not in it; where they are expected they must be there. */
