@@ -62,6 +62,8 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
     storage: () => storage.ping(),
     queue: () => queue.ping(),
     events: () => relay.check(),
+    // In this process, so there is nothing that could be away.
+    cache: async () => ({ ...products.cacheFigures() }),
   })
 
   const port =

@@ -30,6 +30,13 @@ export interface ReadThrough<V> {
   get(key: string): Promise<{ value: V; ageSeconds?: number } | undefined>
   /** A version was seen: nothing older is served from now on. */
   raise(key: string, version: number): void
+  /** What is held in memory. */
+  figures(): CacheFigures
+}
+
+export interface CacheFigures {
+  readonly entries: number
+  readonly bytes: number
 }
 
 /** A process whose knowledge is older than this bypasses its memory: it is told of changes each second at least. */
@@ -98,6 +105,7 @@ export function createReadThrough<V extends { version: number }>(
 
   return {
     raise,
+    figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
     get: async (key) => {
       const known = currentAsOf()
       const entry = entries.get(key)

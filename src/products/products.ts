@@ -1,6 +1,6 @@
 // The catalogue's use cases.
 
-import { createReadThrough, type ReadThrough } from '../cache/read-through.ts'
+import { type CacheFigures, createReadThrough, type ReadThrough } from '../cache/read-through.ts'
 import type { Database } from '../database/database.ts'
 import { AppError } from '../errors.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
@@ -39,6 +39,8 @@ export interface ProductsWithCache extends Products, ProductLists {
   invalidate(productId: string, version: number): void
   /** After a change of our own whose version is not at hand: drops the product before the answer goes out. */
   refresh(productId: string): Promise<void>
+  /** Of the products in memory, for the health report. */
+  cacheFigures(): CacheFigures
 }
 
 export function createProducts(options: ProductsOptions): ProductsWithCache {
@@ -108,5 +110,6 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
       const current = await load(productId)
       if (current) cached.raise(productId, current.version)
     },
+    cacheFigures: cached.figures,
   }
 }

@@ -177,6 +177,8 @@ describe('what is answered', () => {
       ['/readyz', 200],
       ['/health', 200],
       ['/health/database', 200],
+      ['/health/cache', 200],
+      ['/redis-health', 200],
       ['/health/nothing', 404],
       ['/problems/conflict', 200],
       ['/problems/nothing', 404],

@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 import sharp from 'sharp'
 import type { Database } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
+import type { HealthReport } from '../../src/observability/health.ts'
 import { type Composed, startComposed } from '../support/composed.ts'
 import {
   describeOnEachDatabase,
@@ -72,6 +73,14 @@ describeOnEachDatabase('GET /products/:id', (engine) => {
     assert.deepEqual(caused, [])
     const missed = await countingStatements(() => get(other))
     assert.equal(missed.length, 1, 'a miss is one statement, and would have been noticed')
+  })
+
+  test('is told of by the health report', async () => {
+    await warm()
+    const { checks } = (await (await fetch(`${service.url}/health`)).json()) as HealthReport
+    assert.equal(checks.cache?.status, 'healthy')
+    const { entries = 0, bytes = 0 } = checks.cache?.details ?? {}
+    assert.ok(entries >= 1 && bytes > entries * 300, JSON.stringify(checks.cache))
   })
 
   test('shows a write as soon as it was answered', async () => {

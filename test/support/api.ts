@@ -58,6 +58,7 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
   const health = createHealth({
     database: () => database.database.ping(),
     storage: () => storage.ping(),
+    cache: async () => ({ ...useCases.products.cacheFigures() }),
   })
   const useCases = createUseCases(database)
   stack.use(
