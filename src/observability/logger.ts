@@ -1,6 +1,7 @@
 // Structured logs: pretty on a terminal, JSON lines else. Each area of the code has its own level.
 
 import pino from 'pino'
+import { openLogOutput } from './log-output.ts'
 
 export type Logger = pino.Logger
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -18,11 +19,6 @@ export interface LoggerOptions {
 /** Gives the logger of an area (`http`, `jobs`, `pipeline` …). */
 export type LoggerOf = (area: string) => Logger
 
-/** Lines are written together, at the latest after so long: one write each cost a seventh of a cached read. */
-const FLUSH_MS = 50
-const FLUSH_BYTES = 4_096
-
-/** What is buffered is written when the process exits, unless it is killed. */
 export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOptions): LoggerOf {
   const options: pino.LoggerOptions = {
     level: 'trace',
@@ -32,15 +28,10 @@ export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOp
   }
   const root = pretty
     ? pino({ ...options, transport: prettyTransport(descriptor) })
-    : pino(
-        options,
-        pino.destination({
-          dest: descriptor,
-          minLength: FLUSH_BYTES,
-          periodicFlush: FLUSH_MS,
-          sync: false,
-        }),
-      )
+    : pino(options, openLogOutput({ descriptor, onDropped: tellDropped }))
+  function tellDropped(lines: number): void {
+    root.warn({ area: 'app', lines }, 'lines of the log were dropped: nobody read them in time')
+  }
   return (area) => root.child({ area }, { level: levels[area] ?? level })
 }
 

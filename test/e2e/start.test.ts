@@ -164,6 +164,19 @@ describe('a stop', () => {
     assert.ok(performance.now() - startedAt < 5_000, 'not after the 20 s that a stop may take')
   })
 
+  test('of a process whose output nobody reads ends it', async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const service = stack.use(await startService({ DATA_DIR }))
+    service.process.stdout?.pause()
+    // More than a pipe holds, in lines of the log.
+    for (let round = 0; round < 20; round++) {
+      const path = `/nothing/${'x'.repeat(1_000)}`
+      const responses = Array.from({ length: 50 }, () => fetch(`${service.url}${path}`))
+      for (const response of await Promise.all(responses)) await response.text()
+    }
+    assert.equal(await service.stop(), 0)
+  })
+
   test('while the start still waits for its database ends the wait', async () => {
     const { path: DATA_DIR } = stack.use(await makeDataFolder())
     const DATABASE_URL = `postgres://nobody@127.0.0.1:${await findFreePort('127.0.0.1')}/none`

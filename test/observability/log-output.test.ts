@@ -1,0 +1,60 @@
+// A log that nobody reads, slowly or not at all: the process is not held up, neither while it runs nor
+// when it ends.
+
+import assert from 'node:assert/strict'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { Readable, Writable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { eventually } from '../support/eventually.ts'
+
+const WRITER = fileURLToPath(new URL('../support/log-writer.ts', import.meta.url))
+const LINES = 100_001
+
+type Writer = ChildProcessByStdio<Writable, Readable, Readable>
+
+/** One that has written all but its last line, while nobody read any. */
+async function startWriter(): Promise<Writer> {
+  const writer = spawn(process.execPath, [WRITER], { stdio: ['pipe', 'pipe', 'pipe'] })
+  await once(writer.stderr, 'data')
+  return writer
+}
+
+describe('a log that nobody reads', () => {
+  test('loses lines, and says how many when it is read again', async () => {
+    const writer = await startWriter()
+    const read: string[] = []
+    writer.stdout.setEncoding('utf8').on('data', (chunk: string) => read.push(chunk))
+    await eventually(() => assert.match(read.join(''), /were dropped/))
+    writer.stdin.end()
+    await once(writer, 'close')
+    const lines = read.join('').trim().split('\n')
+    const told = lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'warn')
+    assert.deepEqual(
+      told.map(({ area, msg }) => [area, msg]),
+      [['app', 'lines of the log were dropped: nobody read them in time']],
+    )
+    assert.equal(told[0].lines + lines.length - told.length, LINES)
+    assert.equal(JSON.parse(lines.at(-1) ?? '').msg, 'the last one')
+  })
+
+  test('does not keep its process', async () => {
+    const writer = await startWriter()
+    const startedAt = performance.now()
+    writer.stdin.end()
+    const [code] = await once(writer, 'exit')
+    assert.equal(code, 0)
+    assert.ok(performance.now() - startedAt < 5_000)
+    assert.ok((await text(writer.stdout)).length < 1_000_000, 'what the pipe had taken')
+  })
+
+  test('does not keep its process when its reader is gone', async () => {
+    const writer = await startWriter()
+    writer.stdout.destroy()
+    writer.stdin.end()
+    const [code] = await once(writer, 'exit')
+    assert.equal(code, 0)
+  })
+})
