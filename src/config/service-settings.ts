@@ -1,5 +1,6 @@
 // The settings of the process itself: where it listens, what it runs, how it starts, stops and logs.
 
+import { logAreas, logLevels } from '../lib/log-levels.ts'
 import type { SettingTable } from './setting.ts'
 import {
   boolean,
@@ -16,7 +17,6 @@ import {
 const YEAR_MS = 365 * 24 * 60 * 60_000
 
 export const roles = ['api', 'worker', 'all'] as const
-export const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 export const serviceSettings = {
   ROLE: {
@@ -70,7 +70,7 @@ export const serviceSettings = {
     type: duration(),
     default: '25s',
     description:
-      'How long running work may take to finish after SIGTERM before it is handed back. Below the 30 s after which Kubernetes kills.',
+      'How long running work may take to finish after SIGTERM before it is handed back. Below the 30 s after which Kubernetes kills. With PostgreSQL, new connections are taken for a tenth of it, while `/readyz` answers 503.',
   },
   IDEMPOTENCY_KEEP: {
     type: duration({ min: 1_000, max: YEAR_MS }),
@@ -79,13 +79,12 @@ export const serviceSettings = {
       'How long the `Idempotency-Key` of a creation is remembered: a repeat within it creates nothing.',
   },
   LOG_LEVEL: {
-    type: oneOf(levels),
+    type: oneOf(logLevels),
     default: 'info',
     description: 'The least severe messages that are logged.',
   },
   LOG_LEVELS: {
-    type: choicePerArea(levels),
-    description:
-      'Levels of single areas that differ from `LOG_LEVEL`, such as `pipeline=debug,http=warn`.',
+    type: choicePerArea(logAreas, logLevels),
+    description: `Levels of single areas that differ from \`LOG_LEVEL\`, such as \`pipeline=debug,http=warn\`. The areas are ${logAreas.join(', ')}.`,
   },
 } as const satisfies SettingTable

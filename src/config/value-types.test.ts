@@ -212,11 +212,12 @@ describe('lists', () => {
     }
   })
 
-  it('levels name an area once', () => {
-    const levels = choicePerArea(['debug', 'warn'])
+  it('levels name a known area, once', () => {
+    const levels = choicePerArea(['http', 'pipeline'], ['debug', 'warn'])
     parses(levels, {
       'pipeline=debug, http = WARN': { pipeline: 'debug', http: 'warn' },
       'http=loud': undefined,
+      'htpp=warn': undefined,
       http: undefined,
       '=warn': undefined,
       'http=warn,http=debug': undefined,

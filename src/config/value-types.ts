@@ -171,21 +171,22 @@ export const ports: ValueType<readonly PortRange[]> = {
 }
 
 /** Pairs `area=choice`, such as `pipeline=debug,http=warn`; an area stands in it once. */
-export function choicePerArea<const T extends string>(
+export function choicePerArea<const A extends string, const T extends string>(
+  areas: readonly A[],
   choices: readonly T[],
-): ValueType<Readonly<Record<string, T>>> {
-  const choice = oneOf(choices)
+): ValueType<Readonly<Partial<Record<A, T>>>> {
+  const [area, choice] = [oneOf(areas), oneOf(choices)]
   return {
     name: 'areas and levels',
     collection: 'map',
-    expects: `a list such as pipeline=debug,http=warn, of areas and ${choice.expects}`,
+    expects: `a list such as pipeline=debug,http=warn, of areas (${areas.join(', ')}) and ${choice.expects}`,
     parse: (value) => {
       const pairs = parseList(value, (item) => {
-        const [, area, chosen] = /^([a-z][a-z0-9-]*)\s*=\s*([a-z]+)$/i.exec(item) ?? []
-        const parsed = chosen === undefined ? undefined : choice.parse(chosen)
-        return area === undefined || parsed === undefined ? undefined : ([area, parsed] as const)
+        const [, key = '', chosen = ''] = /^([a-z]+)\s*=\s*([a-z]+)$/i.exec(item) ?? []
+        const pair = [area.parse(key), choice.parse(chosen)] as const
+        return pair.includes(undefined) ? undefined : pair
       })
-      if (!pairs || new Set(pairs.map(([area]) => area)).size < pairs.length) return undefined
+      if (!pairs || new Set(pairs.map(([key]) => key)).size < pairs.length) return undefined
       return Object.fromEntries(pairs)
     },
   }

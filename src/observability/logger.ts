@@ -1,23 +1,22 @@
 // Structured logs: pretty on a terminal, JSON lines else. Each area of the code has its own level.
 
 import pino from 'pino'
+import type { LogArea, LogLevel } from '../lib/log-levels.ts'
 import { openLogOutput } from './log-output.ts'
 
 export type Logger = pino.Logger
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof logLevels)[number]
 
 export interface LoggerOptions {
   level: LogLevel
   /** Levels of single areas, by area: `{ pipeline: 'debug' }`. */
-  levels: Readonly<Record<string, LogLevel>>
+  levels: Readonly<Partial<Record<LogArea, LogLevel>>>
   pretty: boolean
   /** The descriptor to write to: standard output without it, or 2 where that has a result to carry. */
   descriptor?: 1 | 2
 }
 
 /** Gives the logger of an area (`http`, `jobs`, `pipeline` …). */
-export type LoggerOf = (area: string) => Logger
+export type LoggerOf = (area: LogArea) => Logger
 
 export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOptions): LoggerOf {
   const options: pino.LoggerOptions = {

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Config } from '../../src/config/config.ts'
 import { settingNames, settingOf } from '../../src/config/settings.ts'
-import { type LogLevel, logLevels } from '../../src/observability/logger.ts'
 import { folderWith } from './folder.ts'
 
 describe('without any setting', () => {
@@ -195,15 +194,6 @@ describe('derived defaults', () => {
       folder.load({ env: { DATA_DIR: '/var/lib/shop' } }).config.dataDir,
       '/var/lib/shop',
     )
-  })
-
-  it('log levels are those of the logger', () => {
-    using folder = folderWith()
-    for (const level of logLevels) {
-      const loaded: LogLevel = folder.load({ env: { LOG_LEVEL: level } }).config.log.level
-      assert.equal(loaded, level)
-    }
-    assert.equal(folder.refused({ env: { LOG_LEVEL: 'loud' } }).mistakes.length, 1)
   })
 })
 
