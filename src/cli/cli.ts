@@ -2,9 +2,11 @@
 // Exit codes: 0 done, 1 failed, 2 called or configured wrongly.
 
 import packageJson from '../../package.json' with { type: 'json' }
+import { ConfigError } from '../config/config-error.ts'
 import { type Command, columns, isUsageError, usageError } from './command.ts'
 import { configCommand } from './config-command.ts'
 import { eventsRestartCommand } from './events-command.ts'
+import { printWarnings } from './load-settings.ts'
 import { migrateCommand } from './migrate-command.ts'
 import { productsExportCommand } from './products-export-command.ts'
 import { productsImportCommand } from './products-import-command.ts'
@@ -26,6 +28,8 @@ export async function runCli(args: readonly string[]): Promise<number> {
   try {
     return await run(args)
   } catch (error) {
+    // Often the cause of the mistake: a name that is not quite that of a setting.
+    if (error instanceof ConfigError) printWarnings(error.warnings)
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     return isUsageError(error) ? 2 : 1
   }

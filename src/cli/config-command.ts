@@ -1,10 +1,10 @@
 // `vitrine config`: every setting as it took effect and where it came from. The values arrive with
 // their secrets masked already.
 
-import { loadConfig } from '../config/config.ts'
 import type { EffectiveSetting } from '../config/effective-settings.ts'
 import { settingGroups } from '../config/settings.ts'
 import { defineCommand } from './command.ts'
+import { loadSettings } from './load-settings.ts'
 import { overridesOf, settingOptions } from './setting-options.ts'
 
 export const configCommand = defineCommand({
@@ -15,7 +15,7 @@ export const configCommand = defineCommand({
     json: { type: 'boolean', description: 'for machines: print JSON' },
   },
   run: async ({ values }) => {
-    const { settings } = loadConfig({ overrides: overridesOf(values) })
+    const { settings } = loadSettings({ overrides: overridesOf(values) })
     process.stdout.write(values.json ? renderSettingsJson(settings) : renderSettingsTable(settings))
     return 0
   },

@@ -1,9 +1,9 @@
 // `vitrine events restart`: begins a new epoch of the event log after a restore that cannot be noticed.
 
-import { loadConfig } from '../config/config.ts'
 import { beginEpoch } from '../events/epoch.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
+import { loadSettings } from './load-settings.ts'
 import { stopSignal } from './stop-signals.ts'
 
 export const eventsRestartCommand = defineCommand({
@@ -13,7 +13,7 @@ export const eventsRestartCommand = defineCommand({
   details: `A restored dump, a base backup and a promoted standby are noticed without it. A folder that was
 copied back file by file is not: ids of events are then given to other events than clients know.`,
   run: async () => {
-    await using database = await openCatalogueDatabase(loadConfig().config, stopSignal())
+    await using database = await openCatalogueDatabase(loadSettings().config, stopSignal())
     await beginEpoch(database.db)
     process.stdout.write('Clients that come back will start again.\n')
     return 0

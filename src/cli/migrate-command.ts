@@ -1,10 +1,11 @@
 // `vitrine migrate`: brings the database's schema up to date and ends.
 
-import { type LoadedConfig, loadConfig } from '../config/config.ts'
+import type { LoadedConfig } from '../config/config.ts'
 import { migrate } from '../database/migrate.ts'
 import { waitForDatabase } from '../database/wait.ts'
 import { createLogger } from '../observability/logger.ts'
 import { defineCommand } from './command.ts'
+import { loadSettings } from './load-settings.ts'
 import { stopSignal } from './stop-signals.ts'
 
 export const migrateCommand = defineCommand({
@@ -12,7 +13,7 @@ export const migrateCommand = defineCommand({
   summary: "bring the database's schema up to date (npm run migrate)",
   options: {},
   run: async () => {
-    process.stdout.write(await migrateDatabase(loadConfig()))
+    process.stdout.write(await migrateDatabase(loadSettings()))
     return 0
   },
 })

@@ -1,12 +1,13 @@
 // `vitrine products export`: the catalogue as JSON lines, which `products import` takes again.
 
 import type { Writable } from 'node:stream'
-import { type Config, loadConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import { createMediaUrls } from '../images/media-urls.ts'
 import { exportProducts } from '../products/product-export.ts'
 import { openStorage } from '../storage/open.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
+import { loadSettings } from './load-settings.ts'
 import { createProgress, grouped } from './progress.ts'
 import { stopSignal } from './stop-signals.ts'
 
@@ -20,7 +21,7 @@ changes meanwhile is shown as it was or as it is.
 
 Exit codes: 0 all products are printed, 1 it did not reach the end, 2 wrong usage or settings.`,
   run: async () => {
-    const { config } = loadConfig()
+    const { config } = loadSettings()
     const signal = stopSignal()
     // What is wrong with it is told to who writes.
     const out = process.stdout.on('error', () => {})

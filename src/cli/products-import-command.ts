@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { addAbortSignal, type Readable } from 'node:stream'
-import { type Config, loadConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import { defineImageJob } from '../images/image-job.ts'
 import { continueTrace } from '../observability/trace.ts'
 import { createAddressPolicy } from '../outbound/address-policy.ts'
@@ -16,6 +16,7 @@ import {
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand, usageError } from './command.ts'
 import { type ImportSummary, renderSummary, renderSummaryJson } from './import-summary.ts'
+import { loadSettings } from './load-settings.ts'
 import { readProductLines } from './product-lines.ts'
 import { createProgress } from './progress.ts'
 import { openRefusedLines } from './refused-lines.ts'
@@ -47,7 +48,7 @@ PostgreSQL. Stopped by a signal or a failure, the summary names the line to go o
 Exit codes: 0 every line is stored, 1 some are refused or the import did not reach the end,
 2 wrong usage or settings.`,
   run: async ({ argument, values }) => {
-    const { config } = loadConfig()
+    const { config } = loadSettings()
     const fromLine = lineNumber(values['from-line'] ?? '1')
     const input = await openInput(argument)
     using progress = createProgress({ unit: 'products', total: input.bytes, out: process.stderr })

@@ -1,6 +1,6 @@
 // `vitrine storage sweep`: removes, or lists, the stored files that nothing uses any more.
 
-import { type Config, loadConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
 import { findStrayFiles } from '../pipeline/stray-files.ts'
 import { findUnused, sweepGraceMs, sweepObjects } from '../pipeline/sweep.ts'
@@ -8,6 +8,7 @@ import { openStorage } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
+import { loadSettings } from './load-settings.ts'
 import { stopSignal } from './stop-signals.ts'
 
 export const storageSweepCommand = defineCommand({
@@ -25,7 +26,7 @@ export const storageSweepCommand = defineCommand({
 are left alone. --deep reads the names of all files: it is for a storage that belongs to this
 database alone, and refuses one of which the database knows no file.`,
   run: async ({ values }) => {
-    const { config } = loadConfig()
+    const { config } = loadSettings()
     const report = await sweep(config, {
       dryRun: values['dry-run'] === true,
       deep: values.deep === true,

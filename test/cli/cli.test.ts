@@ -1,6 +1,9 @@
 // What an operator sees of the command line itself, whichever command is meant.
 
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { vitrine } from '../support/vitrine.ts'
 
@@ -63,4 +66,22 @@ test('an option beats the environment', async () => {
     key: 'PORT',
     has_effect: true,
   })
+})
+
+test('warnings about the settings are told by every command, beside mistakes too', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'vitrine-cli-'))
+  try {
+    await writeFile(join(cwd, '.env'), 'PROT=81\n')
+    const warning = 'warning: PROT (.env) is not a setting; did you mean PORT?\n'
+    const { code, stderr } = await vitrine(['config'], { cwd })
+    assert.deepEqual([code, stderr], [0, warning])
+    for (const command of ['serve', 'migrate', 'config']) {
+      const refused = await vitrine([command], { cwd, env: { LOG_LEVELS: 'htpp=warn' } })
+      assert.equal(refused.code, 2)
+      assert.ok(refused.stderr.startsWith(warning), refused.stderr)
+      assert.match(refused.stderr, /LOG_LEVELS \(environment\) is "htpp=warn".*\(app, .*http, .*\)/)
+    }
+  } finally {
+    await rm(cwd, { recursive: true, force: true })
+  }
 })
