@@ -22,6 +22,9 @@ import { openEventPurger } from './event-purger.ts'
 import { findFreePort } from './free-port.ts'
 import { prepareSchema } from './schema.ts'
 
+/** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
+const DRAINING_SHARE = 10
+
 /** A running process of Vitrine. */
 export interface Running {
   /** Where the API answers; undefined in a process that has none. */
@@ -115,6 +118,8 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
       log: logOf('http'),
       corsOrigins: config.server.corsOrigins,
       streams: { maxStreams: config.events.maxStreams },
+      // The embedded database serves one process: there is no other that could take over.
+      drainMs: config.database.engine === 'pglite' ? 0 : config.shutdownTimeoutMs / DRAINING_SHARE,
     })
     starting.defer(() => server.close())
     await server.listen({ host: config.server.host, port })

@@ -2,6 +2,7 @@
 // of what is behind them.
 
 import type { Server } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, {
   type FastifyHttpOptions,
   type FastifyReply,
@@ -67,6 +68,8 @@ export interface ServerOptions {
   corsOrigins?: readonly string[]
   timeouts?: Partial<ServerTimeouts>
   streams?: Partial<StreamLimits>
+  /** How long it goes on taking connections once it is not ready any more: until who sends them has noticed. */
+  drainMs?: number
 }
 
 /**
@@ -85,8 +88,8 @@ const CLOSE_IDLE_EVERY_MS = 50
 const EXPECTATION_FAILED = 417
 
 /**
- * A server that does not listen yet. `close()` takes no new connections, finishes what runs and
- * resolves after the last answer.
+ * A server that does not listen yet. `close()` says that it is not ready, after `drainMs` takes no new
+ * connections, finishes what runs and resolves after the last answer.
  */
 export function createServer(options: ServerOptions): App {
   const { health, log } = options
@@ -131,7 +134,8 @@ function registerRoutes(app: App, options: ServerOptions): void {
   registerProblemRoutes(app)
 }
 
-function addRequestHooks(app: App, { health, log }: ServerOptions, table: MethodTable): void {
+function addRequestHooks(app: App, options: ServerOptions, table: MethodTable): void {
+  const { health, log, drainMs = 0 } = options
   app.addHook('onRequest', (request, reply, done) => {
     setCommonHeaders(request, reply)
     if (app.isStopping()) reply.header('connection', 'close')
@@ -143,10 +147,11 @@ function addRequestHooks(app: App, { health, log }: ServerOptions, table: Method
       if (error) done(error)
     }
   })
-  app.addHook('preClose', (done) => {
+  // The first of its kind: what waits for a long time is ended only after the last has come.
+  app.addHook('preClose', async () => {
     health.setStopping()
+    if (app.server.listening) await delay(drainMs)
     closeConnectionsOnceIdle(app.server)
-    done()
   })
   // Listening for the end of each answer costs a tenth of a cached read: not for lines nobody wants.
   if (!log.isLevelEnabled('info')) return

@@ -231,7 +231,7 @@ test('while all is well the probes say that', async () => {
   assert.deepEqual([ready.statusCode, ready.json()], [200, { status: 'ready', failing: [] }])
   const health = (await send('GET', '/api/v1/health')).json()
   assert.equal(health.status, 'healthy')
-  assert.deepEqual(Object.keys(health.checks), ['database', 'storage'])
+  assert.deepEqual(Object.keys(health.checks), ['database', 'storage', 'cache'])
   assert.equal((await send('GET', '/health/database')).json().status, 'healthy')
   assert.equal((await send('GET', '/health/nothing')).statusCode, 404)
 })
@@ -258,6 +258,24 @@ test('a server that stops is not ready, asks clients to leave, and finishes what
     new Promise((resolve) => own.app.server.once('request', resolve)).then(() => own.app.close()),
   ])
   assert.equal(response.status, 201)
+  await assert.rejects(fetch(`${origin}/livez`))
+})
+
+test('a server that stops takes new connections until those who send them had time to notice', async () => {
+  await using own = await openApi({ drainMs: 1_000 })
+  const origin = `http://127.0.0.1:${await listen(own.app)}`
+  const startedAt = performance.now()
+  let isClosed = false
+  const closing = own.app.close().then(() => {
+    isClosed = true
+  })
+  const ready = await fetch(`${origin}/readyz`)
+  assert.deepEqual([ready.status, await ready.json()], [503, { status: 'stopping', failing: [] }])
+  const served = await fetch(`${origin}/products`)
+  assert.deepEqual([served.status, served.headers.get('connection')], [200, 'close'])
+  assert.equal(isClosed, false)
+  await closing
+  assert.ok(performance.now() - startedAt >= 990)
   await assert.rejects(fetch(`${origin}/livez`))
 })
 

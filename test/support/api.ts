@@ -45,6 +45,7 @@ export interface TestApiOptions {
   timeouts?: Partial<ServerTimeouts>
   streams?: Partial<StreamLimits>
   corsOrigins?: readonly string[]
+  drainMs?: number
 }
 
 export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -74,6 +75,7 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
     ...(options.streams ? { streams: options.streams } : {}),
     ...(options.corsOrigins ? { corsOrigins: options.corsOrigins } : {}),
+    ...(options.drainMs ? { drainMs: options.drainMs } : {}),
   })
   // Every answer in every test is held against the published description.
   const undescribed = watchDescribed(app)
