@@ -13,6 +13,7 @@ import { type Answer, readHeader, readRendered } from './render-messages.ts'
 import { RenderPool } from './render-pool.ts'
 import type { Renderer } from './renderer.ts'
 import { type ChildProgram, findSandbox, type Sandbox, unprivilegedId } from './sandbox.ts'
+import { thumbhashSide } from './thumbhash.ts'
 
 export interface RendererOptions {
   /** Children at most; as many as processors keep those busy. */
@@ -62,7 +63,7 @@ export async function openRenderer(options: RendererOptions): Promise<Renderer> 
       const { signal } = turn
       const ask = (child: RenderChild) =>
         child.request(
-          { op: 'render', path: resolve(path), presets, maxPixels },
+          { op: 'render', path: resolve(path), presets, maxPixels, previewSide: thumbhashSide },
           (frame) => readRendered(frame, presets),
           { timeoutMs, signal },
         )

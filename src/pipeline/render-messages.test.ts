@@ -12,13 +12,14 @@ const files = [
   { preset: 'default', width: 800, height: 600, bytes: 6 },
   { preset: 'small', width: 80, height: 60, bytes: 6 },
 ]
-const thumbhash = '1QcSHQRnh493V4dIh4eXh1h4kJUI'
-const body = Buffer.concat([jpeg, jpeg])
+const preview = { width: 2, height: 1 }
+const pixels = Buffer.from([255, 0, 0, 0, 0, 255])
+const body = Buffer.concat([jpeg, jpeg, pixels])
 
 test('renditions are cut out of the body', () => {
-  const answer = readRendered({ message: { files, thumbhash }, body }, presets)
+  const answer = readRendered({ message: { files, preview }, body }, presets)
   assert.ok('value' in answer)
-  assert.equal(answer.value.thumbhash, thumbhash)
+  assert.equal(answer.value.thumbhash, 'FfYqDMF4CIeIiIeAeIePiNuICA==')
   assert.deepEqual(
     answer.value.files.map((file) => [file.preset, file.format, Buffer.from(file.body)]),
     [
@@ -38,30 +39,32 @@ describe('a child is not believed', () => {
   const [first, second] = files
   const cases: Record<string, [message: unknown, body?: Uint8Array]> = {
     'that says nothing': [undefined],
-    'that says nothing of the thumbhash': [{ files }],
-    'whose thumbhash is markup': [{ files, thumbhash: '<script>' }],
-    'that leaves a rendition out': [{ files: [first], thumbhash }, jpeg],
-    'that makes one twice': [{ files: [first, first], thumbhash }],
-    'that makes another': [{ files: [first, { ...second, preset: '__proto__' }], thumbhash }],
-    'that makes one larger than its box': [
-      { files: [{ ...first, width: 801 }, second], thumbhash },
+    'that says nothing of the preview': [{ files }],
+    'whose preview is larger than was asked for': [
+      { files, preview: { width: 49, height: 1 } },
+      Buffer.concat([jpeg, jpeg, Buffer.alloc(49 * 3)]),
     ],
-    'that makes one of no size': [{ files: [{ ...first, width: 0 }, second], thumbhash }],
-    'that gives fractions of pixels': [{ files: [{ ...first, width: 1.5 }, second], thumbhash }],
-    'that sends fewer bytes than it says': [{ files, thumbhash }, body.subarray(1)],
-    'that sends more bytes than it says': [{ files, thumbhash }, Buffer.concat([body, jpeg])],
+    'whose preview has no size': [{ files, preview: { width: 0, height: 1 } }],
+    'that leaves a rendition out': [{ files: [first], preview }, Buffer.concat([jpeg, pixels])],
+    'that makes one twice': [{ files: [first, first], preview }],
+    'that makes another': [{ files: [first, { ...second, preset: '__proto__' }], preview }],
+    'that makes one larger than its box': [{ files: [{ ...first, width: 801 }, second], preview }],
+    'that makes one of no size': [{ files: [{ ...first, width: 0 }, second], preview }],
+    'that gives fractions of pixels': [{ files: [{ ...first, width: 1.5 }, second], preview }],
+    'that sends fewer bytes than it says': [{ files, preview }, body.subarray(1)],
+    'that sends more bytes than it says': [{ files, preview }, Buffer.concat([body, pixels])],
     'that counts bytes below nothing': [
       {
         files: [
           { ...first, bytes: -6 },
           { ...second, bytes: 18 },
         ],
-        thumbhash,
+        preview,
       },
     ],
     'that sends a page instead of a picture': [
-      { files, thumbhash },
-      Buffer.concat([jpeg, Buffer.from('<html>')]),
+      { files, preview },
+      Buffer.concat([jpeg, Buffer.from('<html>'), pixels]),
     ],
   }
   for (const [name, [message, sent = body]] of Object.entries(cases)) {

@@ -7,12 +7,21 @@ import { sniff } from './picture-type.ts'
 import type { Preset } from './presets.ts'
 import type { Frame } from './render-protocol.js'
 import type { Rendered, RenderedFile } from './renderer.ts'
+import { thumbhashOf, thumbhashSide } from './thumbhash.ts'
 
 export type RenderRequest =
   | { op: 'inspect'; path: string }
-  | { op: 'render'; path: string; presets: readonly Preset[]; maxPixels: number }
+  | {
+      op: 'render'
+      path: string
+      presets: readonly Preset[]
+      maxPixels: number
+      /** A preview to hash, pixels a side at most. */
+      previewSide: number
+    }
 
 const Pixels = Type.Integer({ minimum: 1, maximum: 2 ** 31 })
+const PreviewPixels = Type.Integer({ minimum: 1, maximum: thumbhashSide })
 const Word = Type.String({ maxLength: 40 })
 
 /** The child's first word: everything is loaded. */
@@ -47,8 +56,8 @@ const RenderedMessage = Type.Object({
       bytes: Type.Integer({ minimum: 1 }),
     }),
   ),
-  /** base64; a ThumbHash has at most 25 bytes. */
-  thumbhash: Type.String({ pattern: '^[A-Za-z0-9+/]{4,40}={0,2}$' }),
+  /** The picture in a few pixels, three bytes each, after the files. */
+  preview: Type.Object({ width: PreviewPixels, height: PreviewPixels }),
 })
 
 /** What a child answered that is no answer to what it was asked. */
@@ -71,7 +80,7 @@ export function readHeader(frame: Frame): Answer<PictureHeader> {
 export function readRendered(frame: Frame, presets: readonly Preset[]): Answer<Rendered> {
   const failed = readFailed(frame)
   if (failed) return failed
-  const { files, thumbhash } = believe(RenderedMessage, frame.message)
+  const { files, preview } = believe(RenderedMessage, frame.message)
   const rest = new Map(presets.map((preset) => [preset.name, preset]))
   const rendered: RenderedFile[] = []
   let offset = 0
@@ -85,8 +94,10 @@ export function readRendered(frame: Frame, presets: readonly Preset[]): Answer<R
     require(sniff(body) === preset.format, 'a rendition of another format')
     rendered.push({ preset: name, body, width, height, format: preset.format })
   }
-  require(rest.size === 0 && offset === frame.body.length, 'renditions or bytes are missing')
-  return { value: { files: rendered, thumbhash } }
+  const pixels = frame.body.subarray(offset)
+  const isWhole = rest.size === 0 && pixels.length === preview.width * preview.height * 3
+  require(isWhole, 'renditions or bytes are missing')
+  return { value: { files: rendered, thumbhash: thumbhashOf(pixels, preview) } }
 }
 
 function readFailed({ message }: Frame): { failed: string } | undefined {

@@ -3,7 +3,6 @@
 // and does not outlive its parent. Arguments: the memory it may use, bytes.
 
 import sharp from 'sharp'
-import { rgbaToThumbHash } from 'thumbhash'
 import { createFrameReader, encodeFrame } from './render-protocol.js'
 
 /** @import { PictureHeader, RenderRequest } from './render-messages.ts' */
@@ -18,10 +17,6 @@ const watchIntervalMs = 25
 // What libvips only warns of, and leaves black in the picture: it gives out of memory as a picture that
 // is whole, now and then.
 const loss = /out of memory|error in tile/i
-
-// A ThumbHash keeps at most 7 x 7 frequencies: 48 pixels a side hold all it needs, and cost 4 ms in an
-// interpreted function where 100 cost 24 ms.
-const thumbhashSide = 48
 
 // One picture at a time and nothing kept from one to the next.
 sharp.cache(false)
@@ -84,7 +79,7 @@ async function inspect(path) {
 }
 
 /** @param {Extract<RenderRequest, { op: 'render' }>} request */
-async function render({ path, presets, maxPixels }) {
+async function render({ path, presets, maxPixels, previewSide }) {
   const picture = open(path, maxPixels)
   const { autoOrient: source } = await picture.metadata()
   const sizes = presets
@@ -101,7 +96,8 @@ async function render({ path, presets, maxPixels }) {
     const body = await fromRgb(pixels).jpeg({ quality: preset.quality }).toBuffer()
     files.push({ preset: preset.name, width, height, body })
   }
-  return { files, thumbhash: await thumbhashOf(first) }
+  const preview = fitInside(first.info, { width: previewSide, height: previewSide })
+  return { files, preview: await shrink(first, preview) }
 }
 
 /**
@@ -147,26 +143,16 @@ function fitInside(source, box) {
   }
 }
 
-/** @param {Pixels} pixels */
-async function thumbhashOf(pixels) {
-  const size = fitInside(pixels.info, { width: thumbhashSide, height: thumbhashSide })
-  const { data, info } = await fromRgb(pixels)
-    .resize(size.width, size.height, { fit: 'fill' })
-    .ensureAlpha()
-    .raw()
-    .toBuffer({ resolveWithObject: true })
-  return Buffer.from(rgbaToThumbHash(info.width, info.height, data)).toString('base64')
-}
-
 /** @param {RenderRequest} request */
 async function answer(request) {
   if (request.op === 'inspect') return encodeFrame(await inspect(request.path))
-  const { files, thumbhash } = await render(request)
+  const { files, preview } = await render(request)
+  const { width, height } = preview.info
   const message = {
     files: files.map(({ body, ...file }) => ({ ...file, bytes: body.length })),
-    thumbhash,
+    preview: { width, height },
   }
-  return encodeFrame(message, Buffer.concat(files.map(({ body }) => body)))
+  return encodeFrame(message, Buffer.concat([...files.map(({ body }) => body), preview.data]))
 }
 
 /** @param {RenderRequest} request */

@@ -108,7 +108,7 @@ describe('a child that ends costs its own request only', { skip: noProcfs() }, (
         Buffer.alloc((8_000_000 * 4 + 1) * 2),
       ),
     )
-    const request = { op: 'render', path, presets, maxPixels: 1e8 } as const
+    const request = { op: 'render', path, presets, maxPixels: 1e8, previewSide: 48 } as const
     await fails(
       child.request(request, () => undefined, deadline),
       'render_out_of_memory',

@@ -23,7 +23,7 @@ async function renderBare(): Promise<() => Promise<unknown>> {
   const child = await startRenderChild(bareCommand(1e9), deadline)
   return () =>
     child.request(
-      { op: 'render', path, presets, maxPixels: 1e8 },
+      { op: 'render', path, presets, maxPixels: 1e8, previewSide: 48 },
       (frame) => readRendered(frame, presets),
       deadline,
     )
