@@ -1,6 +1,7 @@
 // The composition root: opens what the configuration names, hands each part the slice that concerns
 // it, and closes everything in the opposite order, also when the start fails half-way.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/config.ts'
 import { waitForDatabase } from '../database/wait.ts'
 import { openRelay } from '../events/relay.ts'
@@ -9,17 +10,16 @@ import { defineImageJob } from '../images/image-job.ts'
 import { createImages } from '../images/images.ts'
 import { createMediaUrls } from '../images/media-urls.ts'
 import { openAnnouncer } from '../jobs/announcer.ts'
-import { openPurger } from '../jobs/purger.ts'
 import { createHealth } from '../observability/health.ts'
 import type { LoggerOf } from '../observability/logger.ts'
 import { createAddressPolicy } from '../outbound/address-policy.ts'
-import { openIdempotencyPurger } from '../products/idempotency-purger.ts'
 import { createProductSnapshots } from '../products/product-snapshots.ts'
 import { createProducts } from '../products/products.ts'
 import { openQueue } from '../queue/open.ts'
 import { openStorage } from '../storage/open.ts'
-import { openEventPurger } from './event-purger.ts'
 import { findFreePort } from './free-port.ts'
+import { orExplain } from './listen.ts'
+import { openPurgers } from './purgers.ts'
 import { prepareSchema } from './schema.ts'
 
 /** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
@@ -44,8 +44,25 @@ export interface ComposeOptions {
 }
 
 /** Starts what the role asks for. Throws an Error for the operator; whatever was opened is closed again. */
-export async function compose({ config, logOf, signal }: ComposeOptions): Promise<Running> {
-  await using starting = new AsyncDisposableStack()
+export async function compose(options: ComposeOptions): Promise<Running> {
+  const starting = new AsyncDisposableStack()
+  try {
+    return await start(starting, options)
+  } catch (error) {
+    // Of what cannot be closed, the process rids itself by ending; why it ends is what matters.
+    const closed = starting.disposeAsync().catch(() => {})
+    await Promise.race([closed, sleep(CLOSING_MS, undefined, { ref: false })])
+    throw error
+  }
+}
+
+/** On a failed start, for everything that had been opened. */
+const CLOSING_MS = 5_000
+
+async function start(
+  starting: AsyncDisposableStack,
+  { config, logOf, signal }: ComposeOptions,
+): Promise<Running> {
   /** What has work of its own to finish. */
   const busy: AsyncDisposable[] = []
   const log = logOf('app')
@@ -69,8 +86,11 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
     cache: async () => ({ ...products.cacheFigures() }),
   })
 
+  const { host } = config.server
   const port =
-    config.server.port === 0 ? await findFreePort(config.server.host) : config.server.port
+    config.server.port === 0
+      ? await orExplain(findFreePort(host), { host, port: 0 })
+      : config.server.port
   const publicUrl = config.server.publicUrl ?? `http://localhost:${port}`
   const mediaUrls = createMediaUrls({ prefix: storage.urlPrefix, publicUrl })
   const policy = createAddressPolicy(config.outbound)
@@ -86,15 +106,7 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
   relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
 
   starting.use(openAnnouncer({ database, queue, settings: config.jobs, log: logOf('jobs') }))
-  starting.use(openPurger({ database, keepDoneMs: config.jobs.keepDoneMs, log: logOf('jobs') }))
-  starting.use(
-    openIdempotencyPurger({
-      database,
-      keepMs: config.idempotencyKeepMs,
-      log: logOf('products'),
-    }),
-  )
-  starting.use(openEventPurger({ database, keepMs: config.events.keepMs, log: logOf('events') }))
+  starting.use(openPurgers({ config, database, logOf }))
   if (config.role !== 'api') {
     // Loaded by who needs it only: a process that serves requests decodes no pictures.
     const { openPictureWorker } = await import('./picture-worker.ts')
@@ -122,7 +134,7 @@ export async function compose({ config, logOf, signal }: ComposeOptions): Promis
       drainMs: config.database.engine === 'pglite' ? 0 : config.shutdownTimeoutMs / DRAINING_SHARE,
     })
     starting.defer(() => server.close())
-    await server.listen({ host: config.server.host, port })
+    await orExplain(server.listen({ host, port }), { host, port })
     busy.push({ [Symbol.asyncDispose]: () => server.close() })
   }
   const everything = starting.move()

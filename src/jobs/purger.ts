@@ -1,26 +1,25 @@
-// Removes done jobs once an hour. Any number of nodes may run one.
+// Removes what is old, again and again. Any number of nodes may run the same one.
 
-import type { Database } from '../database/database.ts'
 import type { Logger } from '../observability/logger.ts'
-import { purgeDone } from './purge.ts'
 import { openSchedule } from './schedule.ts'
 
-const EVERY_MS = 60 * 60_000
-
 export interface PurgerOptions {
-  database: Database
-  keepDoneMs: number
+  /** For the log: `done jobs`. */
+  what: string
+  everyMs: number
+  /** Removes what is old now, until there is no more of it; returns how many. */
+  purge(signal: AbortSignal): Promise<number>
   log: Logger
 }
 
-export function openPurger({ database, keepDoneMs, log }: PurgerOptions): AsyncDisposable {
+export function openPurger({ what, everyMs, purge, log }: PurgerOptions): AsyncDisposable {
   return openSchedule({
-    name: 'removing done jobs',
-    everyMs: EVERY_MS,
+    name: `removing ${what}`,
+    everyMs,
     log,
     task: async (signal) => {
-      const jobs = await purgeDone(database.db, keepDoneMs, signal)
-      if (jobs > 0) log.info({ jobs }, 'done jobs were removed')
+      const removed = await purge(signal)
+      if (removed > 0) log.info({ removed }, `${what} were removed`)
     },
   })
 }

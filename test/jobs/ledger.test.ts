@@ -274,8 +274,9 @@ describeOnEachDatabase('the ledger', (engine) => {
       for (const id of [old, dead, pending]) await age(database, id, 8 * 24 * HOUR_MS)
       await age(database, recent, 6 * 24 * HOUR_MS)
       await using _purger = openPurger({
-        database,
-        keepDoneMs: 7 * 24 * HOUR_MS,
+        what: 'done jobs',
+        everyMs: HOUR_MS,
+        purge: (signal) => purgeDone(database.db, 7 * 24 * HOUR_MS, signal),
         log: silent,
       })
       await eventually(async () => assert.equal(await readJob(database, old), undefined))

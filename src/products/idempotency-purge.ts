@@ -1,34 +1,11 @@
-// Forgets idempotency keys once they have expired. Any number of nodes may run one.
+// Forgets idempotency keys once they have expired.
 
 import { sql } from 'kysely'
-import type { Database, Db } from '../database/database.ts'
+import type { Db } from '../database/database.ts'
 import { milliseconds } from '../jobs/claim.ts'
-import { openSchedule } from '../jobs/schedule.ts'
-import type { Logger } from '../observability/logger.ts'
 
-const EVERY_MS = 10 * 60_000
 /** In small bites, so that no statement holds many locks for long. */
 const BITE = 5_000
-
-export interface IdempotencyPurgerOptions {
-  database: Database
-  /** How long a key is remembered. */
-  keepMs: number
-  log: Logger
-}
-
-export function openIdempotencyPurger(options: IdempotencyPurgerOptions): AsyncDisposable {
-  const { database, keepMs, log } = options
-  return openSchedule({
-    name: 'forgetting idempotency keys',
-    everyMs: EVERY_MS,
-    log,
-    task: async (signal) => {
-      const keys = await purgeIdempotencyKeys(database.db, keepMs, signal)
-      if (keys > 0) log.debug({ keys }, 'expired idempotency keys were forgotten')
-    },
-  })
-}
 
 /** Removes the keys that are older than `keepMs`; returns how many. One that a request renews meanwhile stays. */
 export async function purgeIdempotencyKeys(
