@@ -16,10 +16,11 @@ export const serveCommand = defineCommand({
 })
 
 /** Resolves to the exit code: 0 after a clean stop, 1 when the start failed or stopping took too long. */
-async function serve({ config, warnings }: LoadedConfig): Promise<number> {
+async function serve(loaded: LoadedConfig): Promise<number> {
+  const { config } = loaded
   const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
   const log = logOf('app')
-  for (const warning of warnings) log.warn(warning)
+  for (const warning of [...loaded.warnings, ...unreachableLinks(loaded)]) log.warn(warning)
   const signal = stopSignal()
   // The whole service: other commands start in a quarter of the time without it.
   const { compose } = await import('../app/compose.ts')
@@ -32,6 +33,16 @@ async function serve({ config, warnings }: LoadedConfig): Promise<number> {
   if (!signal.aborted) await once(signal, 'abort')
   log.info('stopping: running work is finished or given back')
   return await stop(running, config.shutdownTimeoutMs, log)
+}
+
+/** Whoever is meant to reach the service from elsewhere is meant to see its pictures. */
+function unreachableLinks({ config: { role, server }, settings }: LoadedConfig): string[] {
+  const publicUrl = settings.find(({ name }) => name === 'PUBLIC_URL')
+  const isLocal = /^(localhost|127\..*|::1)$/.test(server.host)
+  if (role === 'worker' || isLocal || publicUrl?.source !== 'default') return []
+  return [
+    `PUBLIC_URL is not set: links to pictures start with ${publicUrl.value}, which leads nowhere from other machines; set it to the address that clients use`,
+  ]
 }
 
 /** Three lines: what runs where. */

@@ -55,8 +55,15 @@ describe('a start that cannot succeed', () => {
 
   test('for want of its port ends with 1 and names it', async () => {
     const DATA_DIR = await newFolder()
-    const reason = new RegExp(`^cannot start: .*${taken.port}`)
+    const reason = new RegExp(`^cannot start: .*${taken.port} is taken .*set PORT`)
     await refusedFor({ DATA_DIR, PORT: String(taken.port) }, reason)
+  })
+
+  test('for an address that is not its own ends with 1 and names HOST', async () => {
+    for (const PORT of ['0', '8080']) {
+      const env = { DATA_DIR: await newFolder(), HOST: '203.0.113.1', PORT }
+      await refusedFor(env, /^cannot start: .*203\.0\.113\.1 .*set HOST/)
+    }
   })
 
   test('for its data folder ends with 1 and names it', async () => {
@@ -105,6 +112,23 @@ describe('a start that cannot succeed', () => {
     ]) {
       assert.match(stderr, mistake)
     }
+  })
+})
+
+describe('a start that others are to reach', () => {
+  const warningsOf = async (environment: Environment) => {
+    await using folder = await makeDataFolder()
+    await using service = await startService({ DATA_DIR: folder.path, ...environment })
+    assert.equal(await service.stop(), 0)
+    const lines = service.output().split('\n')
+    const logged = lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+    return logged.filter(({ msg }) => /PUBLIC_URL/.test(msg)).map(({ level }) => level)
+  }
+
+  test('without the address that they use warns that they will see no pictures', async () => {
+    assert.deepEqual(await warningsOf({ HOST: '0.0.0.0' }), ['warn'])
+    assert.deepEqual(await warningsOf({ HOST: '0.0.0.0', PUBLIC_URL: 'http://shop.example' }), [])
+    assert.deepEqual(await warningsOf({ HOST: '127.0.0.1' }), [])
   })
 })
 
