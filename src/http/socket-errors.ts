@@ -53,8 +53,7 @@ function refusalOf({ code, rawPacket, bytesParsed }: ClientError, table: MethodT
       return method && url ? unknownMethod(method, url, table) : { error: notHttp() }
     }
     case 'HPE_HEADER_OVERFLOW':
-      // No line has ended before it: it is the address that does not fit.
-      return packet.slice(0, bytesParsed).includes('\n')
+      return isBeyondAddress(packet.slice(0, bytesParsed))
         ? refusal('too_large', 'The header fields are too large.', 431)
         : refusal('too_large', 'The address is too long.', 414)
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -62,6 +61,14 @@ function refusalOf({ code, rawPacket, bytesParsed }: ClientError, table: MethodT
     default:
       return { error: notHttp() }
   }
+}
+
+/**
+ * What came last may begin anywhere in the request. An address holds neither blanks nor ends of lines:
+ * without any, beside the one after the method, it is the address that does not fit.
+ */
+function isBeyondAddress(text: string): boolean {
+  return /[ \n]/.test(text.replace(/^[A-Z]+ /, ''))
 }
 
 function unknownMethod(method: string, url: string, table: MethodTable): Refusal {

@@ -1,9 +1,12 @@
 // Bytes that are no request, and clients that take their time: refused by a problem, on the wire.
 
 import assert from 'node:assert/strict'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { listen, openApi, raw, sample, type TestApi } from '../support/api.ts'
+import { eventually } from '../support/eventually.ts'
 
 let api: TestApi
 let port: number
@@ -110,6 +113,17 @@ for (const [name, bytes, status, code] of garbage) {
     assert.ok(api.lines.some(({ request_id }) => request_id === problem.request_id))
   })
 }
+
+test('fields that do not fit are no long address because they come in parts', async () => {
+  const connected = once(api.app.server, 'connection')
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  const [accepted] = (await connected) as [Socket]
+  const head = 'GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1'
+  socket.write(head)
+  await eventually(() => assert.equal(accepted.bytesRead, head.length))
+  socket.write('; b=2'.repeat(5_000))
+  assert.equal(problemIn(await text(socket)).status, 431)
+})
 
 for (const method of ['FOO', 'get', 'X-1']) {
   test(`${method}, which no parser knows, is refused with what is allowed`, async () => {
