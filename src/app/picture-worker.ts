@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import { bindJob, bindJobs } from '../jobs/bind.ts'
+import { endFormerLeases } from '../jobs/former-leases.ts'
 import { openReaper } from '../jobs/reaper.ts'
 import { openWorker } from '../jobs/worker.ts'
 import type { LoggerOf } from '../observability/logger.ts'
@@ -46,7 +47,10 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
     }),
   )
   const spoolDirectory = join(config.dataDir, 'spool')
-  await emptySpool(spoolDirectory, spoolAgeMs(config))
+  // The embedded database lets one process in: whatever others left, they left when they ended.
+  const isAlone = database.engine === 'pglite'
+  if (isAlone) await endFormerLeases(database.db)
+  await emptySpool(spoolDirectory, isAlone ? 0 : spoolAgeMs(config))
   const renderer = starting.use(
     await openRenderer({
       processes: config.worker.renderProcesses,

@@ -1,6 +1,8 @@
 // The whole service as a newcomer starts it: nothing but the checkout, a folder and a picture's URL.
 
 import assert from 'node:assert/strict'
+import { stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import sharp from 'sharp'
 import { eventually } from '../support/eventually.ts'
@@ -142,6 +144,28 @@ describe('an embedded service', () => {
     const product = await settled(service, id)
     assert.equal(product.processing_status, 'completed')
     assert.equal(product.compressed_product_images.length, 12)
+  })
+
+  test('after kill -9 pictures go on at once, however long their leases, and the spool is empty', async () => {
+    const held = Promise.withResolvers<void>()
+    const body = await colour(30, 20, 'purple')
+    origin.routes['/leased.jpg'] = async (_, response) => {
+      await held.promise
+      response.end(body)
+    }
+    const leased = { ...environment, JOB_LEASE: '10m' }
+    assert.equal(await service.stop(), 0)
+    const killed = stack.use(await startService(leased))
+    const { id } = await postProduct(killed, [`${origin.url}/leased.jpg`])
+    await origin.asked('/leased.jpg')
+    await killed.kill()
+    held.resolve()
+    const left = join(environment.DATA_DIR!, 'spool', 'left-behind')
+    await writeFile(left, body)
+    service = stack.use(await startService(leased))
+    const { images } = await settled(service, id, 20_000)
+    assert.deepEqual([images[0]!.status, images[0]!.attempts], ['ready', 2])
+    await assert.rejects(stat(left), { code: 'ENOENT' })
   })
 
   test('G9: SIGTERM gives running work back without counting the attempt', async () => {
