@@ -3,15 +3,15 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Client, Dispatcher } from 'undici'
+import type { Client } from 'undici'
 import { AppError } from '../errors.ts'
 import type { Wait } from '../lib/allowance.ts'
 import { type AddressPolicy, hostOf } from './address-policy.ts'
 import { createConnector } from './connector.ts'
+import type { Answer } from './exchange.ts'
 import { bodyFailure, requestFailure, statusFailure } from './failures.ts'
 import { createPlaces, type Place } from './places.ts'
 import { createResolver, type Lookup } from './resolver.ts'
-import { unlessAborted } from './unless-aborted.ts'
 
 export interface OutboundOptions {
   policy: AddressPolicy
@@ -32,8 +32,8 @@ export interface OutboundOptions {
 export interface OutboundResponse extends Disposable {
   status: number
   headers: IncomingHttpHeaders
-  /** To be read once. Throws `download_truncated`, `download_timeout`, or the signal's reason. */
-  body: AsyncIterable<Uint8Array>
+  /** To be read once: each time what has come since. Throws `download_truncated`, `download_timeout`, or the signal's reason. */
+  body: AsyncIterable<readonly Uint8Array[]>
   /** Where the answer came from in the end. */
   url: string
 }
@@ -80,20 +80,13 @@ export function openOutbound(options: OutboundOptions): Outbound {
       if (location === undefined) return fileOf(answer, { url, place, signal })
       discard(answer, place)
       if (redirects === maxRedirects) throw tooManyRedirects(first, maxRedirects, answer)
-      url = redirected(location, url, { policy, status: answer.statusCode })
+      url = redirected(location, url, { policy, status: answer.status })
     }
   }
 
-  async function send(
-    url: URL,
-    place: Place,
-    signal: AbortSignal,
-  ): Promise<Dispatcher.ResponseData> {
-    const { origin, pathname, search } = url
-    const request = { origin, path: pathname + search, method: 'GET', headers, signal } as const
+  async function send(url: URL, place: Place, signal: AbortSignal): Promise<Answer> {
     try {
-      // Undici itself notices an abort only once the connection stands.
-      return await unlessAborted(place.request(request), signal)
+      return await place.request({ path: url.pathname + url.search, headers, signal })
     } catch (error) {
       place.leave({ isClean: false })
       throw signal.aborted ? signal.reason : requestFailure(hostOf(url), error)
@@ -131,9 +124,9 @@ function allowed(text: string, policy: AddressPolicy): URL {
 }
 
 /** Where a redirect leads; undefined when the answer is none. */
-function locationOf({ statusCode, headers }: Dispatcher.ResponseData): string | undefined {
+function locationOf({ status, headers }: Answer): string | undefined {
   const location = headers.location
-  return REDIRECTS.has(statusCode) && typeof location === 'string' ? location : undefined
+  return REDIRECTS.has(status) && typeof location === 'string' ? location : undefined
 }
 
 /**
@@ -155,10 +148,10 @@ function redirected(
 }
 
 function fileOf(
-  answer: Dispatcher.ResponseData,
+  answer: Answer,
   { url, place, signal }: { url: URL; place: Place; signal: AbortSignal },
 ): OutboundResponse {
-  const { statusCode: status, headers } = answer
+  const { status, headers } = answer
   try {
     refuseOthers(answer, url)
   } catch (error) {
@@ -174,7 +167,7 @@ function fileOf(
   }
 }
 
-function refuseOthers({ statusCode: status, headers }: Dispatcher.ResponseData, url: URL): void {
+function refuseOthers({ status, headers }: Answer, url: URL): void {
   const host = hostOf(url)
   if (!FILES.has(status)) {
     const retryAfter = String(headers['retry-after'] ?? '')
@@ -188,32 +181,30 @@ function refuseOthers({ statusCode: status, headers }: Dispatcher.ResponseData, 
 }
 
 async function* translated(
-  { statusCode, body }: Dispatcher.ResponseData,
+  { status, body }: Answer,
   url: URL,
   signal: AbortSignal,
-): AsyncIterable<Uint8Array> {
+): AsyncIterable<readonly Uint8Array[]> {
   try {
     yield* body
   } catch (error) {
-    throw signal.aborted ? signal.reason : bodyFailure(hostOf(url), statusCode, error)
+    throw signal.aborted ? signal.reason : bodyFailure(hostOf(url), status, error)
   }
 }
 
 function tooManyRedirects(
   first: string,
   maxRedirects: number,
-  { statusCode: httpStatus }: Dispatcher.ResponseData,
+  { status: httpStatus }: Answer,
 ): AppError {
   const message = `${hostOf(new URL(first))} redirects more than ${maxRedirects} times.`
   return new AppError('too_many_redirects', message, { httpStatus })
 }
 
 /**
- * Leaves the place. With a body that was not read to its end the connection is closed rather than read on:
+ * Leaves the place. While the body has not come to its end, the connection is closed rather than read on:
  * whoever drips the rest would hold it for as long as he likes.
  */
-function discard({ body }: Dispatcher.ResponseData, place: Place): void {
-  const isClean = body.readableEnded
-  if (!isClean) body.on('error', () => {}).destroy()
-  place.leave({ isClean })
+function discard({ isWhole }: Answer, place: Place): void {
+  place.leave({ isClean: isWhole })
 }

@@ -1,17 +1,18 @@
 // So many requests at a time to each origin, over connections that are kept for the next ones.
 
-import type { Client, Dispatcher } from 'undici'
+import type { Client } from 'undici'
 import type { Wait } from '../lib/allowance.ts'
 import { createSlots, type Slot, type Slots } from '../lib/slots.ts'
-import { type Connection, createConnection } from './connection.ts'
+import { type Connection, createConnection, type OutboundRequest } from './connection.ts'
+import type { Answer } from './exchange.ts'
 
 export interface Place {
   /**
    * Sends a request, and once more over a new connection when a kept one dies before it has answered: its
    * other end closed it just as we wrote.
    */
-  request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>
-  /** Gives the place to the next one; may be called again. The connection is kept if its last answer was read to the end. */
+  request(request: OutboundRequest): Promise<Answer>
+  /** Gives the place to the next one; may be called again. The connection is kept if its last answer has come to its end. */
   leave(options: { isClean: boolean }): void
 }
 

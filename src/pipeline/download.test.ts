@@ -140,7 +140,7 @@ describe('a download', () => {
         headers: { 'content-length': '9' },
         url,
         body: (async function* () {
-          yield Buffer.from('picture')
+          yield [Buffer.from('picture')]
         })(),
         [Symbol.dispose]: () => {},
       }),

@@ -2,7 +2,7 @@
 // on bytes and time. What is on disk afterwards is the whole file, or nothing.
 
 import { createHash } from 'node:crypto'
-import { open, rm } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { AppError } from '../errors.ts'
 import { startAllowance, type Wait } from '../lib/allowance.ts'
 import type { Outbound, OutboundResponse } from '../outbound/outbound.ts'
@@ -70,14 +70,23 @@ async function write(
   await using file = await open(path, 'w').catch(notWritten)
   const hash = createHash('sha256')
   let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.length
+  for await (const pieces of body) {
+    for (const piece of pieces) {
+      bytes += piece.length
+      hash.update(piece)
+    }
     if (bytes > maxBytes) throw tooLarge(maxBytes, status)
-    hash.update(chunk)
-    await file.writeFile(chunk).catch(notWritten)
     onProgress?.({ bytes })
+    await writeAll(file, pieces).catch(notWritten)
   }
   return { bytes, sha256: hash.digest('hex') }
+}
+
+/** In one call; should only a part have been taken, what follows tells why. */
+async function writeAll(file: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0)
+  const { bytesWritten } = await file.writev(pieces)
+  if (bytesWritten < bytes) await file.writeFile(Buffer.concat(pieces).subarray(bytesWritten))
 }
 
 function tooLarge(maxBytes: number, httpStatus: number): AppError {

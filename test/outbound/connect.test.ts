@@ -328,7 +328,7 @@ function fetchBoth(first: string, second: string): string {
     const outbound = openTestOutbound()
     const signal = new AbortController().signal
     const response = await outbound.get(${JSON.stringify(first)}, { signal })
-    for await (const chunk of response.body) process.stdout.write(chunk)
+    for await (const chunks of response.body) process.stdout.write(Buffer.concat(chunks))
     const error = await outbound.get(${JSON.stringify(second)}, { signal }).catch((error) => error)
     process.stdout.write(' ' + error.code)
     await outbound[Symbol.asyncDispose]()
@@ -338,7 +338,7 @@ function fetchBoth(first: string, second: string): string {
 async function read(outbound: Outbound, url: string): Promise<string> {
   using response = await outbound.get(url, { signal: never })
   const chunks: Uint8Array[] = []
-  for await (const chunk of response.body) chunks.push(chunk)
+  for await (const pieces of response.body) chunks.push(...pieces)
   return Buffer.concat(chunks).toString()
 }
 
