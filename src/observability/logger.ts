@@ -2,6 +2,7 @@
 
 import pino from 'pino'
 import type { LogArea, LogLevel } from '../lib/log-levels.ts'
+import { errorFields } from './error-fields.ts'
 import { openLogOutput } from './log-output.ts'
 
 export type Logger = pino.Logger
@@ -23,6 +24,7 @@ export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOp
     level: 'trace',
     base: null,
     timestamp: createTimestamp(),
+    serializers: { err: errorFields },
     formatters: { level: (label) => ({ level: label }) },
   }
   const root = pretty

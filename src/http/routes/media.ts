@@ -20,6 +20,18 @@ const file = {
   content: { 'image/*': { schema: Type.String({ format: 'binary' }) } },
 }
 
+const rangeHeaders = Type.Object({
+  Range: Type.Optional(
+    Type.String({
+      description: 'One part of the file. What is not understood is ignored, as are several parts.',
+      examples: ['bytes=0-1023'],
+    }),
+  ),
+  'If-Range': Type.Optional(
+    Type.String({ description: 'The `ETag` of the file that the part is for; else all of it is sent.' }),
+  ),
+})
+
 const RANGE_NOT_SATISFIABLE = 416
 
 export interface MediaRoutesOptions {
@@ -32,6 +44,7 @@ export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptio
     tags: ['service'],
     operationId: 'getMedia',
     summary: 'A processed picture',
+    headers: rangeHeaders,
     response: answers(
       {
         200: withHeaders(file, 'ETag', 'Cache-Control', 'Accept-Ranges'),
@@ -100,7 +113,7 @@ function sendFile(file: StoredFile, exchange: Exchange): FastifyReply {
 function streamOf(body: AsyncIterable<Uint8Array>, { key, request, log }: Exchange): Readable {
   const stream = Readable.from(body, { objectMode: false })
   return stream.on('error', (err) => {
-    log.warn({ requestId: request.id, key, err }, 'a stored file could not be sent')
+    log.warn({ request_id: request.id, key, err }, 'a stored file could not be sent')
   })
 }
 
