@@ -18,5 +18,5 @@ export function defineImageJob(bounds: {
   maxAttempts: number
   timeoutMs: number
 }): ImageJobDefinition {
-  return defineJob({ name: 'image.process', payload, ...bounds })
+  return defineJob({ name: 'image.process', keyField: 'image_id', payload, ...bounds })
 }

@@ -63,7 +63,7 @@ async function runHandler({ job, bound, ending }: Attempt, engine: AttemptEngine
   using time = startAllowance(timeoutMs, timeUp)
   try {
     const work = Promise.try(() => bound.handler.run(job, { signal, wait: time.wait }))
-    const settlement = await orAbandon(work, { job, signal, engine })
+    const settlement = await orAbandon(work, { job, bound, signal, engine })
     return signal.reason instanceof LeaseLost ? { kind: 'lost' } : { kind: 'finished', settlement }
   } catch (error) {
     if (signal.reason instanceof LeaseLost) return { kind: 'lost' }
@@ -85,13 +85,20 @@ function causeOf(error: unknown, signal: AbortSignal): unknown {
  */
 async function orAbandon<T>(
   work: Promise<T>,
-  { job, signal, engine }: { job: ClaimedJob; signal: AbortSignal; engine: AttemptEngine },
+  {
+    signal,
+    engine,
+    ...attempt
+  }: Pick<Attempt, 'job' | 'bound'> & {
+    signal: AbortSignal
+    engine: AttemptEngine
+  },
 ): Promise<T> {
   const { promise: abandoned, reject } = Promise.withResolvers<never>()
   let grace: NodeJS.Timeout | undefined
   const abandon = () => {
     engine.log.error(
-      linesOf(job),
+      linesOf(attempt),
       'a handler does not end although it was aborted; it is left behind',
     )
     reject(signal.reason)
@@ -116,19 +123,18 @@ interface Concluded {
 }
 
 async function conclude(attempt: Attempt, ending: Ending, engine: AttemptEngine): Promise<void> {
-  const { job } = attempt
   const { log } = engine
-  if (ending.kind === 'lost') return void log.warn(linesOf(job), LOST)
+  if (ending.kind === 'lost') return void log.warn(linesOf(attempt), LOST)
   try {
     const concluded = await untilReachable(attempt, engine, moveFor(attempt, ending, engine))
-    if (!concluded) return void log.warn(linesOf(job), LOST)
+    if (!concluded) return void log.warn(linesOf(attempt), LOST)
     if (concluded.move === 'handed_back') engine.database.signals.send('jobs')
     tell(attempt, concluded, log)
   } catch (error) {
     if (ending.kind === 'finished' && !isAppError(error, 'unavailable'))
       return await conclude(attempt, { kind: 'failed', error }, engine)
     log.error(
-      { ...linesOf(job), err: error },
+      { ...linesOf(attempt), err: error },
       'an attempt could not be ended; its lease will run out',
     )
   }
@@ -193,17 +199,23 @@ async function untilReachable(
 
 /** Tells the handler of a committed move; a defect in there must not undo what is done. */
 export function tell(
-  { job, bound }: Pick<Attempt, 'job' | 'bound'>,
+  attempt: Pick<Attempt, 'job' | 'bound'>,
   { move, failure }: Concluded,
   log: Logger,
 ): void {
+  const { job, bound } = attempt
   try {
     bound.handler.onCommitted?.(job, move, failure)
   } catch (error) {
-    log.error({ ...linesOf(job), err: error }, `a handler threw when told that its job is ${move}`)
+    log.error(
+      { ...linesOf(attempt), err: error },
+      `a handler threw when told that its job is ${move}`,
+    )
   }
 }
 
-export function linesOf({ id, name, attempts }: ClaimedJob): Record<string, unknown> {
-  return { job_id: id, job: name, attempt: attempts }
+/** What every line about an attempt carries, in the log. */
+export function linesOf({ job, bound }: Pick<Attempt, 'job' | 'bound'>): Record<string, unknown> {
+  const { id, name, key, attempts } = job
+  return { job_id: id, job: name, [bound.definition.keyField]: key, attempt: attempts }
 }

@@ -9,6 +9,7 @@ import type { ClaimedJob } from './job.ts'
 
 export interface DueJob {
   name: string
+  key: string
   lane: string
   payload: unknown
   /** How often it was announced since it last ran. */
@@ -18,7 +19,7 @@ export interface DueJob {
 /** The job, if it is pending and due right now. Takes no lock. */
 export async function readDue(db: Executor, jobId: string): Promise<DueJob | undefined> {
   const { rows } = await sql<DueJob>`
-    SELECT name, lane, payload, rings FROM jobs
+    SELECT name, key, lane, payload, rings FROM jobs
     WHERE id = ${jobId} AND state = 'pending' AND due_at <= clock_timestamp()`.execute(db)
   return rows[0]
 }

@@ -17,6 +17,8 @@ export type JobState = (typeof jobStates)[number]
 export interface JobDefinition<S extends TSchema = TSchema> {
   /** What the kind is called in the ledger, logs and metrics: `image.process`. */
   name: string
+  /** What a job's key is called in logs, as the id of what it works for: `image_id`. */
+  keyField: string
   /** Checked when a row is claimed: the ledger may hold what another release wrote. */
   payload: S
   maxAttempts: number

@@ -58,7 +58,7 @@ export async function reap(options: ReaperOptions): Promise<number> {
   return expired.length
 }
 
-async function takeBack(held: Held, bound: BoundJob, options: ReaperOptions): Promise<void> {
+async function takeBack(held: Expired, bound: BoundJob, options: ReaperOptions): Promise<void> {
   const { database, settings, log, random = Math.random } = options
   const bounds = { maxAgeMs: settings.maxAgeMs, random }
   try {
@@ -66,10 +66,13 @@ async function takeBack(held: Held, bound: BoundJob, options: ReaperOptions): Pr
     ended?.()
   } catch (error) {
     if (isAppError(error, 'unavailable')) throw error
-    log.error({ err: error, job_id: held.id }, 'a lost job could not be taken back; trying again')
+    const line = { job_id: held.id, job: held.name, [bound.definition.keyField]: held.key }
+    log.error({ ...line, err: error }, 'a lost job could not be taken back; trying again')
     await waitWith(database.db, held)
   }
 }
+
+type Expired = Held & { name: string; key: string }
 
 interface Reclaim {
   bound: BoundJob
@@ -89,19 +92,16 @@ async function reclaim(
   const { handler } = bound
   if (!bound.isPayload(job.payload)) {
     await buryUnreadable(tx, job, handler)
-    return () => log.error({ ...linesOf(job), ...unreadable }, 'a job is dead')
+    return () => log.error({ ...linesOf({ job, bound }), ...unreadable }, 'a job is dead')
   }
   const verdict = judge(handler, workerLost(job.worker), log)
   const move = await fail(tx, { job, locked, handler, verdict, bounds })
   return () => tell({ job, bound }, { move, failure: verdict.failure }, log)
 }
 
-async function selectExpired(
-  db: Db,
-  names: readonly string[],
-): Promise<(Held & { name: string })[]> {
-  const { rows } = await sql<Held & { name: string }>`
-    SELECT id, claim, name FROM jobs
+async function selectExpired(db: Db, names: readonly string[]): Promise<Expired[]> {
+  const { rows } = await sql<Expired>`
+    SELECT id, claim, name, key FROM jobs
     WHERE state = 'running' AND lease_until <= now() AND name = ANY(${names}::text[])
     ORDER BY lease_until LIMIT ${BATCH}`.execute(db)
   return rows

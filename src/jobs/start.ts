@@ -92,7 +92,7 @@ export function createStarter(options: StarterOptions): Starter {
         return await startJob(candidate, options)
       } catch (error) {
         if (isAppError(error, 'unavailable')) throw error
-        log.error({ err: error, job_id: candidate.jobId }, 'a claim failed')
+        log.error({ ...lineOf(candidate), err: error }, 'a claim failed')
         if (!(await failToStart(candidate, error, options))) await putOff(candidate)
         return undefined
       }
@@ -106,6 +106,10 @@ const NO_PLACE: Disposable = { [Symbol.dispose]: () => {} }
 export function admit({ bound: { handler, isPayload }, due }: Candidate): Disposable | undefined {
   if (!handler.admit || !isPayload(due.payload)) return NO_PLACE
   return handler.admit(due.payload)
+}
+
+function lineOf({ jobId, due, bound }: Candidate): Record<string, unknown> {
+  return { job_id: jobId, job: due.name, [bound.definition.keyField]: due.key }
 }
 
 function pauseAfter(rings: number): number {
@@ -122,7 +126,8 @@ async function startJob(
   })
   if (!claimed) return undefined
   const { job, move } = claimed
-  if (move === 'unreadable') log.error({ ...linesOf(job), ...unreadable }, 'a job is dead')
+  if (move === 'unreadable')
+    log.error({ ...linesOf({ job, bound }), ...unreadable }, 'a job is dead')
   else tell({ job, bound }, { move }, log)
   return move === 'claimed' ? { job, bound } : undefined
 }
@@ -153,10 +158,11 @@ export async function buryUnreadable(
 
 /** The attempt is over before it began: it is claimed and failed at once. False when that failed too. */
 async function failToStart(
-  { bound, ...candidate }: Candidate,
+  candidate: Candidate,
   error: unknown,
   { database, bounds, log, ...options }: StarterOptions,
 ): Promise<boolean> {
+  const { bound } = candidate
   const { handler } = bound
   const verdict = judge(handler, error, log)
   try {
@@ -170,7 +176,7 @@ async function failToStart(
     return true
   } catch (defect) {
     if (isAppError(defect, 'unavailable')) throw defect
-    log.error({ err: defect, job_id: candidate.jobId }, 'a job can neither be started nor failed')
+    log.error({ ...lineOf(candidate), err: defect }, 'a job can neither be started nor failed')
     return false
   }
 }

@@ -92,7 +92,8 @@ describeOnPostgres('api and worker as processes of their own', () => {
 
     sleeper.process.kill('SIGCONT')
     held.resolve()
-    await eventually(() => assert.match(sleeper.output(), /an attempt was discarded/))
+    const line = new RegExp(`"image_id":"${product.images[0]!.id}".*an attempt was discarded`)
+    await eventually(() => assert.match(sleeper.output(), line))
     assert.equal(await sleeper.stop(), 0)
     assert.deepEqual(await getProduct(api, id), product)
   })

@@ -25,7 +25,13 @@ export const silent = pino({ level: 'silent' })
 
 const payload = Type.Object({ n: Type.Integer() })
 export type TestPayload = Static<typeof payload>
-export const testJob = defineJob({ name: 'test.count', payload, maxAttempts: 3, timeoutMs: 60_000 })
+export const testJob = defineJob({
+  name: 'test.count',
+  keyField: 'counter_id',
+  payload,
+  maxAttempts: 3,
+  timeoutMs: 60_000,
+})
 
 export interface JobRow {
   id: string
