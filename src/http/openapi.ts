@@ -48,8 +48,13 @@ const ifNoneMatch = Type.Object({
 
 /** Who answers 304 looks at the condition; declared at the route, it would be validated on every read. */
 function withCondition(schema: FastifySchema): FastifySchema {
-  const { response } = schema as { response?: Record<string, unknown> }
-  return response?.['304'] === undefined ? schema : { ...schema, headers: ifNoneMatch }
+  const { response, headers } = schema as {
+    response?: Record<string, unknown>
+    headers?: typeof ifNoneMatch
+  }
+  if (response?.['304'] === undefined) return schema
+  const properties = { ...headers?.properties, ...ifNoneMatch.properties }
+  return { ...schema, headers: Type.Object(properties) }
 }
 
 /** To be called before any route is declared. */

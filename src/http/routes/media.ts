@@ -28,7 +28,9 @@ const rangeHeaders = Type.Object({
     }),
   ),
   'If-Range': Type.Optional(
-    Type.String({ description: 'The `ETag` of the file that the part is for; else all of it is sent.' }),
+    Type.String({
+      description: 'The `ETag` of the file that the part is for; else all of it is sent.',
+    }),
   ),
 })
 
