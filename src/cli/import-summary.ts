@@ -14,18 +14,13 @@ export interface ImportSummary {
   reasons: ReadonlyMap<string, number>
 }
 
-export function renderSummary({
-  reached,
-  failure,
-  elapsedMs,
-  isDryRun,
-  reasons,
-}: ImportSummary): string {
-  const { line, products, pictures, refused } = reached
+export function renderSummary(summary: ImportSummary): string {
+  const { failure, elapsedMs, isDryRun } = summary
+  const { line, products, pictures, refused } = summary.reached
   const stored = `${isDryRun ? 'would store' : 'stored'} ${grouped(products)} products with ${grouped(pictures)} pictures`
   const time = `in ${clock(elapsedMs)} (${grouped(rateOf(products, elapsedMs))}/s)`
   const lines = [`${stored} ${time}; ${grouped(refused)} lines refused`]
-  for (const [reason, count] of sorted(reasons))
+  for (const [reason, count] of sorted(summary.reasons))
     lines.push(`${grouped(count).padStart(12)}  ${reason}`)
   if (failure !== undefined) {
     lines.push(`stopped after line ${line}: ${failure}`)
@@ -37,27 +32,21 @@ export function renderSummary({
 }
 
 /** One JSON object. */
-export function renderSummaryJson({
-  reached,
-  failure,
-  elapsedMs,
-  isDryRun,
-  reasons,
-}: ImportSummary): string {
-  const { line, products, pictures, refused } = reached
-  const summary = {
-    dry_run: isDryRun,
-    complete: failure === undefined,
-    failure: failure ?? null,
+export function renderSummaryJson(summary: ImportSummary): string {
+  const { line, products, pictures, refused } = summary.reached
+  const report = {
+    dry_run: summary.isDryRun,
+    complete: summary.failure === undefined,
+    failure: summary.failure ?? null,
     through_line: line,
     products,
     pictures,
     refused,
-    reasons: Object.fromEntries(sorted(reasons)),
-    seconds: Math.round(elapsedMs) / 1_000,
-    products_per_second: rateOf(products, elapsedMs),
+    reasons: Object.fromEntries(sorted(summary.reasons)),
+    seconds: Math.round(summary.elapsedMs) / 1_000,
+    products_per_second: rateOf(products, summary.elapsedMs),
   }
-  return `${JSON.stringify(summary)}\n`
+  return `${JSON.stringify(report)}\n`
 }
 
 function sorted(reasons: ReadonlyMap<string, number>): [reason: string, count: number][] {
