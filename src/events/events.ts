@@ -1,7 +1,5 @@
 // The append-only log of what happened, written in the transaction that made it happen.
 
-import { sql } from 'kysely'
-import type { Executor } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
 
 export const eventTypes = [
@@ -16,15 +14,6 @@ export const eventTypes = [
 ] as const
 export type EventType = (typeof eventTypes)[number]
 
-export interface NewEvent {
-  userId: string
-  productId: string
-  imageId: string | null
-  type: EventType
-  /** Carries the product's version after the change; readers drop what they hold of an older one. */
-  data: { version: number } & Record<string, unknown>
-}
-
 /** An event as it stands in the log. */
 export interface LoggedEvent {
   /** Means something within the log's epoch only. */
@@ -38,13 +27,4 @@ export interface LoggedEvent {
   /** What the type has to say besides. */
   details: Record<string, unknown>
   at: Timestamp
-}
-
-/** Appends one event. The product's row lock must be held, so that id order is version order for it. */
-export async function appendEvent(tx: Executor, event: NewEvent): Promise<void> {
-  await sql`
-    INSERT INTO events (user_id, product_id, image_id, type, data)
-    VALUES (${event.userId}, ${event.productId}, ${event.imageId}, ${event.type}, ${JSON.stringify(event.data)})`.execute(
-    tx,
-  )
 }

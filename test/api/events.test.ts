@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
-import { appendEvent } from '../../src/events/events.ts'
 import { purgeEvents } from '../../src/events/purge.ts'
 import { listen, openApi, post, sample, type TestApi } from '../support/api.ts'
+import { appendEvent } from '../support/append-event.ts'
 import { openStream } from '../support/event-stream.ts'
 import { eventually } from '../support/eventually.ts'
 

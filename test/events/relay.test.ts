@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import pino from 'pino'
-import { appendEvent, type LoggedEvent } from '../../src/events/events.ts'
+import type { LoggedEvent } from '../../src/events/events.ts'
 import { openRelay } from '../../src/events/relay.ts'
+import { appendEvent } from '../support/append-event.ts'
 import {
   describeOnEachDatabase,
   describeOnPostgres,

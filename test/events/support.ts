@@ -5,9 +5,10 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Database, Tx } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import type { Scope } from '../../src/events/dispatch.ts'
-import { appendEvent, type LoggedEvent } from '../../src/events/events.ts'
+import type { LoggedEvent } from '../../src/events/events.ts'
 import type { EventFeed } from '../../src/events/feed.ts'
 import type { Position } from '../../src/events/position.ts'
+import { appendEvent } from '../support/append-event.ts'
 
 export async function insertProduct(database: Database, userId = 'u'): Promise<string> {
   const id = uuidv7()
