@@ -9,8 +9,8 @@ export const thumbhashSide = 48
 /** Of `width * height` pixels of three bytes; base64. */
 export function thumbhashOf(rgb: Uint8Array, { width, height }: { width: number; height: number }) {
   const rgba = new Uint8Array(width * height * 4).fill(255)
-  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
-    rgba.set(rgb.subarray(from, from + 3), to)
+  for (let from = 0, to = 0; from < rgb.length; to++) {
+    if (to % 4 !== 3) rgba[to] = rgb[from++] ?? 0
   }
   return Buffer.from(rgbaToThumbHash(width, height, rgba)).toString('base64')
 }
