@@ -2,12 +2,14 @@
 // answer against that description: schemathesis, with all its checks (schemathesis.toml).
 // By hand: node scripts/fuzz-api.ts [seconds [seed]]. Needs PostgreSQL and Python with venv.
 
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findFreePort } from '../src/app/free-port.ts'
+import { openStorage } from '../src/storage/open.ts'
 import { startPostgresServer } from '../test/support/postgres-server.ts'
 import { type Running, run, start, until } from './processes.ts'
 
@@ -93,11 +95,19 @@ async function startService(directory: string, signal?: AbortSignal): Promise<Fu
       // The banner is no log.
       onLine: (line) => void (line.startsWith('{') && lines.push(line)),
     })
+  await storePicture(join(directory, 'objects'))
   stack.use(serve({ ROLE: 'api' }))
   await until(async () => assertReady(url), { timeoutMs: START_TIMEOUT_MS, signal })
   stack.use(serve({ ROLE: 'worker', OUTBOUND_PORTS: '1' }))
   const owned = stack.move()
   return { url, lines, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** One that can be asked for, whole and in parts: schemathesis.toml knows its key. */
+async function storePicture(directory: string): Promise<void> {
+  await using storage = await openStorage({ kind: 'filesystem', directory })
+  const contentType = 'image/jpeg'
+  await storage.put('fuzzed.jpg', randomBytes(1_000), { contentType })
 }
 
 async function assertReady(url: string): Promise<void> {
