@@ -21,6 +21,7 @@ import { findFreePort } from './free-port.ts'
 import { orExplain } from './listen.ts'
 import { openPurgers } from './purgers.ts'
 import { prepareSchema } from './schema.ts'
+import { checkStore } from './store-mark.ts'
 
 /** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
 const DRAINING_SHARE = 10
@@ -75,6 +76,9 @@ async function start(
   )
   await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
   const storage = starting.use(await openStorage({ kind: 'filesystem', ...config.storage }))
+  // The embedded database lies beside its pictures: one cannot be mistaken without the other.
+  if (database.engine === 'postgres')
+    await checkStore({ database, storage, place: config.storage.directory })
   const queue = starting.use(await openQueue({ kind: 'postgres', database, log: logOf('queue') }))
   const relay = starting.use(openRelay({ database, log: logOf('events') }))
   const health = createHealth({

@@ -11,6 +11,7 @@ import { migrateCommand } from './migrate-command.ts'
 import { productsExportCommand } from './products-export-command.ts'
 import { productsImportCommand } from './products-import-command.ts'
 import { serveCommand } from './serve-command.ts'
+import { storageAdoptCommand } from './storage-adopt-command.ts'
 import { storageSweepCommand } from './storage-command.ts'
 
 const commands: readonly Command[] = [
@@ -20,6 +21,7 @@ const commands: readonly Command[] = [
   productsImportCommand,
   productsExportCommand,
   storageSweepCommand,
+  storageAdoptCommand,
   eventsRestartCommand,
 ]
 

@@ -16,4 +16,5 @@ export interface Tables {
   announcer: unknown
   events: unknown
   event_log: unknown
+  store: unknown
 }

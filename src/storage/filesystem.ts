@@ -6,7 +6,7 @@ import { lstat, readdir, realpath, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { AppError } from '../errors.ts'
 import { makeFolder } from '../lib/make-folder.ts'
-import { storageFailed } from './filesystem-errors.ts'
+import { hasCode, storageFailed } from './filesystem-errors.ts'
 import { listFiles } from './filesystem-list.ts'
 import { INCOMING, makeOne, putFile, removeFile } from './filesystem-put.ts'
 import { statFile } from './filesystem-read.ts'
@@ -72,6 +72,15 @@ function createFilesystem(root: string): Storage {
       checkOpen()
       return listFiles(root)
     },
+    mark: async (id) => {
+      checkOpen()
+      const body = Buffer.from('By this file Vitrine knows the folder again.\n')
+      await track(putFile(root, { key: markOf(id), body, signal: undefined }))
+    },
+    isMarked: async (id) => {
+      checkOpen()
+      return await hasFile(join(root, markOf(id)))
+    },
     urlPrefix: MEDIA_PATH,
     ping: async () => {
       checkOpen()
@@ -81,6 +90,20 @@ function createFilesystem(root: string): Storage {
       closed = true
       await Promise.allSettled(writes)
     },
+  }
+}
+
+/** Starts with a dot, as no key does. */
+function markOf(id: string): string {
+  return `.store-${id}`
+}
+
+async function hasFile(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isFile()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw storageFailed('The mark of the store could not be looked up', error)
   }
 }
 

@@ -55,6 +55,10 @@ export interface Storage extends AsyncDisposable {
    * What lies there without having been put is left out. Throws `storage_failed`.
    */
   list(): AsyncIterable<ListedFile>
+  /** Leaves a mark by which this store is told from others: no file that has a key, is listed or served. Throws `storage_failed`. */
+  mark(id: string): Promise<void>
+  /** Whether that mark was left here. Throws `storage_failed` when it cannot be told. */
+  isMarked(id: string): Promise<boolean>
   /** A file's URL reference is this and its key, which needs no encoding: absolute, or a path on this service. */
   readonly urlPrefix: string
   /** Resolves when files can be written; throws `storage_failed` otherwise, within seconds. */

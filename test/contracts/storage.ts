@@ -37,6 +37,16 @@ export function describeStorage(name: string, create: () => Promise<TestStorage>
       await fresh[Symbol.asyncDispose]()
     })
 
+    test('a mark is found again by everybody, and is no file', async () => {
+      assert.equal(await storage.isMarked('one'), false)
+      await Promise.all([storage.mark('one'), storage.mark('one')])
+      assert.equal(await storage.isMarked('one'), true)
+      assert.equal(await storage.isMarked('two'), false)
+      await using other = await openStorage(fresh.options)
+      assert.equal(await other.isMarked('one'), true)
+      for await (const { key } of storage.list()) assert.doesNotMatch(key, /one/)
+    })
+
     test('what was put is read back, with its size and type', async () => {
       const key = freshKey()
       const body = randomBytes(200_000)

@@ -31,7 +31,10 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
   let server: PostgresServer
   let origin: Origin
   let picture: Buffer
+  /** Of all processes on this database: it has one store. */
+  let DATA_DIR: string
   before(async () => {
+    DATA_DIR = stack.use(await makeDataFolder({ empty: true })).path
     server = stack.use(await startPostgresServer())
     origin = stack.use(await startOrigin())
     const create = { width: 60, height: 50, channels: 3 as const, background: 'tan' }
@@ -41,7 +44,12 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
   after(() => stack.disposeAsync())
 
   const start = (environment: Environment) =>
-    startComposed({ DATABASE_URL: server.url, OUTBOUND_ALLOW: '127.0.0.1/32', ...environment })
+    startComposed({
+      DATABASE_URL: server.url,
+      DATA_DIR,
+      OUTBOUND_ALLOW: '127.0.0.1/32',
+      ...environment,
+    })
   /** A product whose pictures are held back by their origin until `release`. */
   const postHeld = async (service: Pick<Service, 'url'>, name: string) => {
     const { promise, resolve: release } = Promise.withResolvers<void>()
@@ -158,7 +166,6 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
   })
 
   test('can still be stopped in time, and be started before it is back', async () => {
-    const { path: DATA_DIR } = stack.use(await makeDataFolder({ empty: true }))
     const environment = {
       DATABASE_URL: server.url,
       DATA_DIR,

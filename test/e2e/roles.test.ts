@@ -1,6 +1,8 @@
 // Several processes on one PostgreSQL: requests here, pictures there.
 
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import sharp from 'sharp'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
@@ -15,6 +17,7 @@ import {
   settled,
   startService,
 } from '../support/service.ts'
+import { vitrine } from '../support/vitrine.ts'
 
 describeOnPostgres('api and worker as processes of their own', () => {
   const stack = new AsyncDisposableStack()
@@ -111,4 +114,37 @@ describeOnPostgres('api and worker as processes of their own', () => {
     assert.deepEqual(new Set(images.map(({ attempts }) => attempts)), new Set([1]))
     for (let n = 0; n < 20; n++) assert.equal(origin.count(`/shared-${n}.jpg`), 1)
   })
+
+  test('a process with another store refuses to start, until it is told that this is the one', async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder({ empty: true }))
+    const elsewhere = { ...environment, DATA_DIR }
+    for (const ROLE of ['api', 'worker'])
+      await assert.rejects(
+        startService({ ...elsewhere, ROLE }),
+        /pictures of this database are kept elsewhere .*DATA_DIR.*vitrine storage adopt/,
+      )
+    const adopted = await vitrine(['storage', 'adopt'], { env: elsewhere, cwd: DATA_DIR })
+    assert.deepEqual([adopted.code, adopted.stderr], [0, ''])
+    await using _moved = await startService({ ...elsewhere, ROLE: 'api' })
+    assert.deepEqual(await marksIn(elsewhere), await marksIn(environment))
+  })
+
+  test('of several that start at once one marks the store, and another store is refused', async () => {
+    await using open = await postgresEngine.create()
+    const place = ({ path }: { path: string }) => ({
+      ...environment,
+      DATABASE_URL: open.url ?? '',
+      DATA_DIR: path,
+      ROLE: 'api',
+    })
+    const folders = [stack.use(await makeDataFolder()), stack.use(await makeDataFolder())]
+    const started = await Promise.allSettled(folders.map((at) => startService(place(at))))
+    for (const result of started) if (result.status === 'fulfilled') stack.use(result.value)
+    assert.deepEqual(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  })
+
+  const marksIn = async ({ DATA_DIR = '' }: Environment) => {
+    const names = await readdir(join(DATA_DIR, 'objects'))
+    return names.filter((name) => name.startsWith('.store-'))
+  }
 })

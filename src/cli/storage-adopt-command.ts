@@ -1,0 +1,24 @@
+// `vitrine storage adopt`: makes the store of these settings the one of the database.
+
+import { adoptStore } from '../app/store-mark.ts'
+import { openStorage } from '../storage/open.ts'
+import { openCatalogueDatabase } from './catalogue-database.ts'
+import { defineCommand } from './command.ts'
+import { loadSettings } from './load-settings.ts'
+import { stopSignal } from './stop-signals.ts'
+
+export const storageAdoptCommand = defineCommand({
+  name: 'storage adopt',
+  summary: 'make this store the one of the database, after a move or a loss of its files',
+  options: {},
+  details: `A process refuses to start when its store is not the one that the first process of this database
+marked: its pictures would not be found. This command marks the store of these settings too.`,
+  run: async () => {
+    const { config } = loadSettings()
+    await using database = await openCatalogueDatabase(config, stopSignal())
+    await using storage = await openStorage({ kind: 'filesystem', ...config.storage })
+    await adoptStore({ database, storage })
+    process.stdout.write(`The pictures of this database are kept in ${config.storage.directory}.\n`)
+    return 0
+  },
+})
