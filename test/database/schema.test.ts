@@ -74,6 +74,7 @@ describeOnEachDatabase('the schema', (engine) => {
       CHECK,
       sql`UPDATE jobs SET state = 'done', finished_at = now(), ring_again_at = now()`,
     ],
+    ['a second store', CHECK, sql`INSERT INTO store (id) VALUES (2)`],
     ['a second announcer', CHECK, sql`INSERT INTO announcer (id, lane) VALUES (2, '')`],
   ]
   for (const [what, code, statement] of refused)
