@@ -17,6 +17,9 @@ export interface Answer {
 /** Held for a reader that is behind; the origin is kept waiting beyond it. */
 const MOST_HELD_BYTES = 256 * 1_024
 
+/** What a piece takes beside its bytes: an origin that sends each byte by itself is not to fill our memory. */
+const PIECE_BYTES = 256
+
 const ABORTED = new Error('the request was aborted')
 
 export class Exchange implements Answer, Dispatcher.DispatchHandler {
@@ -73,7 +76,7 @@ export class Exchange implements Answer, Dispatcher.DispatchHandler {
    */
   onResponseData(controller: Dispatcher.DispatchController, piece: Uint8Array): void {
     this.#pieces.push(piece)
-    this.#heldBytes += piece.length
+    this.#heldBytes += piece.length + PIECE_BYTES
     this.#leftBytes -= piece.length
     if (this.#heldBytes >= MOST_HELD_BYTES && this.#leftBytes !== 0) controller.pause()
     this.#news.resolve()

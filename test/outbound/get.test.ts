@@ -254,6 +254,19 @@ describe('a guarded GET', () => {
       assert.deepEqual([error.code, error.httpStatus], ['download_timeout', 200])
     })
 
+    it('on purpose, each byte in a chunk of its own, does not fill our memory', async () => {
+      const chunks = 50_000
+      const head = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
+      origin.routes['/crumbs'] = raw(`${head}${'1\r\nx\r\n'.repeat(chunks)}0\r\n\r\n`)
+      using response = await outbound.get(`${origin.url}/crumbs`, { signal: never })
+      let bytes = 0
+      for await (const pieces of response.body) {
+        bytes += pieces.length
+        assert.ok(pieces.length <= 1_100, `${pieces.length} pieces at once`)
+      }
+      assert.equal(bytes, chunks)
+    })
+
     it('but never pauses for long is read to the end', async () => {
       origin.routes['/drip'] = drip(Buffer.from('picture'), { bytes: 1, everyMs: 50 })
       assert.equal(await read(impatient, `${origin.url}/drip`), 'picture')
