@@ -1,7 +1,7 @@
 // The job `image.process`: its stages, and the moves that each of its ends makes. A picture whose
 // product changed or went away meanwhile is dropped, never published.
 
-import { rm } from 'node:fs/promises'
+import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AttemptStage } from '../images/image.ts'
 import { failureRule, isImageError } from '../images/image-failures.ts'
@@ -67,7 +67,8 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
       originOf.set(failure, { job, stage })
       throw failure
     } finally {
-      await rm(path, { force: true })
+      // Not there after a failed download. What cannot be removed now goes at a later start.
+      await unlink(path).catch(() => {})
     }
   }
 
