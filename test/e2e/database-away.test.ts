@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import sharp from 'sharp'
+import type { CheckResult } from '../../src/observability/health.ts'
 import { startComposed } from '../support/composed.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
@@ -126,7 +127,13 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
   test('without a word is noticed by readers of what is cached within seconds', async (t) => {
     await using service = await start({ CACHE_MAX_STALE: '20s' })
     const { id } = await postProduct(service, [])
-    await getProduct(service, id)
+    // What is read before the event log is followed is not kept.
+    await eventually(async () => {
+      await getProduct(service, id)
+      const health = await fetch(`${service.url}/health/cache`)
+      const { details } = (await health.json()) as CheckResult
+      assert.equal(details?.entries, 1)
+    })
     const read = async () => {
       const startedAt = performance.now()
       const response = await fetch(`${service.url}/products/${id}`)
