@@ -58,7 +58,7 @@ function createListener({ db, handler, concurrency, signal, pollMs, log }: Liste
   }
   const hear = async () => {
     const free = concurrency - calls.size
-    if (free === 0) return
+    if (2 * free < concurrency) return // looking costs as much for one as for several
     for (const jobId of await selectBells(db, free, [...unheard])) {
       const answered = call(jobId).then(() => {
         calls.delete(answered)
