@@ -54,8 +54,11 @@ export interface Starter {
   start(candidate: Candidate): Promise<StartedJob | undefined>
 }
 
-/** Waits before a job that was put off is announced again: they grow with its rings, up to the second. */
-const FIRST_PAUSE_MS = 1_000
+/**
+ * Waits before a job that was put off is announced again, for others to hear: they grow with its rings, up
+ * to the second. Here it is remembered meanwhile, and starts as soon as there is room.
+ */
+const FIRST_PAUSE_MS = 4_000
 const LONGEST_PAUSE_MS = 15_000
 /** For jobs of a newer release, until one of its workers hears the bell. */
 const UNKNOWN_PAUSE_MS = 60_000

@@ -521,7 +521,7 @@ describeOnEachDatabase('a worker', (engine) => {
       })
       await using worker = start(recorder, { random: () => 0 })
       const id = await addJob(database)
-      const earliest = await clockPlus(database, 500)
+      const earliest = await clockPlus(database, 2_000)
       await worker.ring(id)
       const row = await readJob(database, id)
       assert.deepEqual(
@@ -531,7 +531,7 @@ describeOnEachDatabase('a worker', (engine) => {
       assert.ok(row.due_at >= earliest)
       assert.deepEqual(recorder.of(id), [])
       hasRoom = true
-      await age(database, id, 1_000)
+      await age(database, id, 4_000)
       await worker.ring(id)
       assert.equal((await settled(id)).state, 'done')
       await eventually(() => assert.equal(placesLeft, 1))
