@@ -71,7 +71,10 @@ async function connect(pglite: PGlite): Promise<pg.Client> {
   client.on('error', () => {})
   await client.connect()
   await client.query(`
-    SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'; SET jit = off`)
+    SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'; SET jit = off;
+    -- Statements are planned while tables are small, and kept: by an index as soon as there are a few
+    -- pages, all of which are in memory.
+    SET random_page_cost = 1`)
   return client
 }
 
