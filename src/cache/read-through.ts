@@ -28,6 +28,8 @@ export interface ReadThroughOptions<V> {
 export interface ReadThrough<V> {
   /** The value, from memory where that is certain. `ageSeconds` only when it may be old. */
   get(key: string): Promise<{ value: V; ageSeconds?: number } | undefined>
+  /** The value at once, where `get` would not ask: a hit without a promise. */
+  recall(key: string): V | undefined
   /** A version was seen: nothing older is served from now on. */
   raise(key: string, version: number): void
   /** What is held in memory. */
@@ -103,13 +105,20 @@ export function createReadThrough<V extends { version: number }>(
     return { value, ageSeconds: Math.ceil(silentMs / 1000) }
   }
 
+  /** What is certain to be current. */
+  const recall = (key: string): V | undefined => {
+    const known = currentAsOf()
+    return known !== undefined && now() - known <= MAX_SILENCE_MS ? entries.get(key) : undefined
+  }
+
   return {
     raise,
+    recall,
     figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
     get: async (key) => {
-      const known = currentAsOf()
+      const current = recall(key)
+      if (current) return { value: current }
       const entry = entries.get(key)
-      if (entry && known !== undefined && now() - known <= MAX_SILENCE_MS) return { value: entry }
       const flight = join(key)
       try {
         if (entry && !(await settlesWithin(flight.value, flight.startedAt + patienceMs - now()))) {

@@ -98,6 +98,8 @@ export interface Products {
   create(input: NewProduct, context: CreateContext): Promise<Creation>
   /** The product as it is now, from the cache where that is certain. Throws `not_found` for any id that names nothing, whatever its form. */
   read(id: string): Promise<Representation>
+  /** What `read` would answer, if it is in memory for certain: most reads are, and need no promise. */
+  recall(id: string): Representation | undefined
   /**
    * Changes a product. A picture URL that stays keeps its image and results, a new one is queued, a
    * dropped one goes. Throws `not_found`, `invalid_input`, `stale_version` when it is not in an expected edit.

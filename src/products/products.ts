@@ -91,6 +91,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
       return { ...presenter.represent(stored), isReplay: false }
     },
     read,
+    recall: (id) => (isUuid(id) ? cached.recall(id.toLowerCase()) : undefined),
     replace: async (id, input, editing) => {
       const { product_description = '', ...rest } = input
       return change(id, checkPatch({ ...rest, product_description }, checkUrl), editing)

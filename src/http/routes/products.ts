@@ -1,8 +1,8 @@
 // The catalogue over HTTP.
 
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Images } from '../../images/image.ts'
-import type { CreateContext, Products } from '../../products/product.ts'
+import type { CreateContext, Products, Representation } from '../../products/product.ts'
 import { type App, BASE, contextOf } from '../app.ts'
 import { noneMatchFails } from '../conditional.ts'
 import type { PictureWait } from '../picture-wait.ts'
@@ -77,13 +77,12 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
         ),
       },
     },
-    async (request, reply) => {
-      const found = await products.read(request.params.id)
-      if (found.ageSeconds !== undefined) reply.header('age', String(found.ageSeconds))
-      if (!noneMatchFails(request.headers['if-none-match'], found.etag)) {
-        return sendRepresentation(found, reply)
-      }
-      return reply.code(304).headers({ etag: found.etag, 'cache-control': 'no-cache' }).send()
+    // Not async: a cached read is answered in the tick in which it came.
+    (request, reply) => {
+      const { id } = request.params
+      const known = products.recall(id)
+      if (known) return void answerIfNew(known, request, reply)
+      return products.read(id).then((found) => answerIfNew(found, request, reply))
     },
   )
 
@@ -103,6 +102,13 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
       return { data: await images.ofProduct(request.params.id) }
     },
   )
+}
+
+function answerIfNew(found: Representation, request: FastifyRequest, reply: FastifyReply): void {
+  if (found.ageSeconds !== undefined) reply.header('age', String(found.ageSeconds))
+  if (noneMatchFails(request.headers['if-none-match'], found.etag)) {
+    reply.code(304).headers({ etag: found.etag, 'cache-control': 'no-cache' }).send()
+  } else sendRepresentation(found, reply)
 }
 
 function creationOf(request: FastifyRequest): CreateContext {
