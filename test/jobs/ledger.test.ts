@@ -13,7 +13,7 @@ import { extendLeases, readClaims } from '../../src/jobs/heartbeat.ts'
 import { purgeDone } from '../../src/jobs/purge.ts'
 import { openPurger } from '../../src/jobs/purger.ts'
 import { openReaper, reap } from '../../src/jobs/reaper.ts'
-import { makeDueNow, redrive } from '../../src/jobs/redrive.ts'
+import { makeDueNow, redrive, redriveAll } from '../../src/jobs/redrive.ts'
 import { settle } from '../../src/jobs/settle.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -236,6 +236,49 @@ describeOnEachDatabase('the ledger', (engine) => {
         assert.equal(await redriveJob(id), undefined)
         assert.deepEqual(await readJob(database, id), before)
       }
+    })
+
+    test('of several begins all anew that do not run, and says which', async () => {
+      const done = await addJob(database)
+      await finish(done)
+      const waiting = await addLost()
+      const dead = await addLost({ maxAttempts: 1 })
+      await reapOnce(record())
+      await age(database, waiting, -HOUR_MS)
+      const running = await addJob(database)
+      await claimJob(running)
+      const before = await readJob(database, running)
+      const absent = randomUUID()
+      const keys = [running, dead, absent, waiting, done]
+      const redriven = await database.transaction((tx) =>
+        redriveAll(
+          tx,
+          keys.map((key, n) => again(key, { n })),
+        ),
+      )
+      assert.deepEqual(new Set(redriven), new Set([dead, absent, waiting, done]))
+      assert.deepEqual(await readJob(database, running), before)
+      for (const [n, key] of keys.entries()) {
+        if (key === running) continue
+        const { rows } = await sql`
+          SELECT state, attempts, max_attempts, error, payload, lane, due_at <= clock_timestamp() AS due
+          FROM jobs WHERE key = ${key}`.execute(database.db)
+        assert.deepEqual(rows, [
+          {
+            state: 'pending',
+            attempts: 0,
+            max_attempts: 5,
+            error: null,
+            payload: { n },
+            lane: 'another',
+            due: true,
+          },
+        ])
+      }
+    })
+
+    test('of no jobs at all does nothing', async () => {
+      assert.deepEqual(await database.transaction((tx) => redriveAll(tx, [])), [])
     })
 
     test('is not needed for a job that waits for its time: it is made due, with the attempts it has', async () => {
