@@ -39,13 +39,14 @@ export function createImages({ database, mediaUrls, job, onChanged }: ImagesOpti
     retry: async (imageId, context) => {
       const { image, productId, userId } = await find(imageId)
       const payload = {
-        imageId,
+        imageId: image.id,
         productId,
         sourceUrl: image.source_url,
         requestId: context.requestId,
       }
       await database.transaction((tx) => retry(tx, { job, payload, lane: userId, context }))
       database.signals.send('jobs')
+      database.signals.send('events')
       await onChanged(productId)
       return mediaUrls.present((await find(imageId)).image)
     },

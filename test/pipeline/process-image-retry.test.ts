@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
 import { AppError } from '../../src/errors.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import {
   createPictureWork,
   freshUrls,
@@ -147,6 +148,25 @@ describeOnEachDatabase('the retry of a picture', (engine) => {
       await assert.rejects(retry(id), { code: 'not_found' })
     }
     assert.equal((await readJobOf(database.db, imageId)).state, 'done')
+  })
+
+  test('of a picture that is named in capital letters is one of its only job', async () => {
+    const { imageId } = await post()
+    await work.process(imageId)
+    await retry(imageId.toUpperCase())
+    const { rows } = await sql`
+      SELECT key, state FROM jobs WHERE lower(key) = ${imageId}`.execute(database.db)
+    assert.deepEqual(rows, [{ key: imageId, state: 'pending' }])
+  })
+
+  test('wakes who looks for jobs and who follows the log', async () => {
+    const { imageId } = await post()
+    await work.process(imageId)
+    const woken = new Set<string>()
+    using _jobs = database.signals.listen('jobs', () => woken.add('jobs'))
+    using _events = database.signals.listen('events', () => woken.add('events'))
+    await retry(imageId)
+    await eventually(() => assert.deepEqual([...woken].sort(), ['events', 'jobs']))
   })
 
   test('is carried to the attempt: its trace and its lane', async () => {
