@@ -46,6 +46,20 @@ test('a hit asks nobody', async () => {
   assert.equal(store.loads(), 1)
 })
 
+test('a cache of no bytes keeps nothing', async () => {
+  const store = createStore()
+  const cache = createReadThrough({
+    ...always,
+    maxBytes: 0,
+    load: store.loadAtOnce,
+    currentAsOf: () => performance.now(),
+  })
+  await cache.get('p')
+  await cache.get('p')
+  assert.equal(store.loads(), 2)
+  assert.equal(cache.figures().entries, 0)
+})
+
 test('a reader that loaded before the write cannot refill the cache with what it saw', async () => {
   const store = createStore()
   const cache = createReadThrough({

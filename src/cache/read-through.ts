@@ -58,7 +58,8 @@ export function createReadThrough<V extends { version: number }>(
   const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf } = options
   const { now = () => performance.now(), patienceMs = PATIENCE_MS } = options
   const entries = new LRUCache<string, V & object>({
-    maxSize: maxBytes,
+    // The library takes 0 for no limit at all; into one byte no entry fits.
+    maxSize: Math.max(1, maxBytes),
     sizeCalculation: (value) => sizeOf(value) + 256,
   })
   const floors = createFloors(now)
