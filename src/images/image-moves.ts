@@ -157,17 +157,24 @@ export async function handBack(
     ${publishMove('image.queued')}`.execute(tx)
 }
 
-/** → queued, on somebody's demand. With fresh attempts, or as it stood when it only waited for its time. */
+/**
+ * → queued, on somebody's demand. With fresh attempts, or as it stood when it only waited for its time.
+ * Several at once raise the product's version once. False when they are all gone.
+ */
 export async function requeue(
   tx: Tx,
-  { imageId, productId, fresh }: ImageRef & { fresh: boolean },
+  {
+    imageIds,
+    productId,
+    fresh,
+  }: { imageIds: readonly string[]; productId: string; fresh: boolean },
 ): Promise<boolean> {
   const { rows } = await sql`
     WITH moved AS (
       UPDATE images SET status = 'queued', next_attempt_at = NULL,
         attempts = CASE WHEN ${fresh}::boolean THEN 0 ELSE attempts END,
         error = CASE WHEN ${fresh}::boolean THEN NULL ELSE error END, updated_at = clock_timestamp()
-      WHERE id = ${imageId} AND product_id = ${productId}
+      WHERE id = ANY(${[...imageIds]}::uuid[]) AND product_id = ${productId}
       RETURNING id, product_id, status),
     ${publishMove('image.queued')}`.execute(tx)
   return rows.length === 1

@@ -30,16 +30,16 @@ export const imageJson: RawBuilder<StoredImage> = sql`json_build_object(
     FROM renditions JOIN objects ON objects.id = renditions.object_id
     WHERE renditions.image_id = images.id), '[]'))`
 
-/** The images of one product in picture order; undefined when there is no such product. */
+/** The images of one product in picture order, and whose it is; undefined when there is no such product. */
 export async function selectImagesOfProduct(
   db: Executor,
   productId: string,
-): Promise<StoredImage[] | undefined> {
-  const { rows } = await sql<{ images: StoredImage[] }>`
-    SELECT coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
+): Promise<{ images: StoredImage[]; userId: string } | undefined> {
+  const { rows } = await sql<{ images: StoredImage[]; userId: string }>`
+    SELECT user_id AS "userId", coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
       FROM images WHERE images.product_id = products.id), '[]') AS images
     FROM products WHERE id = ${productId}`.execute(db)
-  return rows[0]?.images
+  return rows[0]
 }
 
 export async function selectImage(

@@ -77,4 +77,10 @@ export interface Images {
   attempts(imageId: string): Promise<AttemptDocument[]>
   /** Runs a picture again with fresh attempts. Throws `conflict` while it is being processed. */
   retry(imageId: string, context: RequestContext): Promise<ImageDocument>
+  /**
+   * Runs again, with fresh attempts, what failed or waits for its next attempt; where nothing did, what
+   * is ready. Pictures under way are left alone: `conflict` when there are no others. The pictures as
+   * this left them.
+   */
+  retryOfProduct(productId: string, context: RequestContext): Promise<ImageDocument[]>
 }

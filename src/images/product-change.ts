@@ -16,8 +16,8 @@ export async function lockProduct(tx: Tx, productId: string): Promise<boolean> {
 }
 
 /**
- * The end of a statement whose CTE `moved (id, product_id, status)` changed one image: what the product
- * makes of it, version, event, and the new version as the result (no row when nothing moved).
+ * The end of a statement whose CTE `moved (id, product_id, status)` changed images of one product: what it
+ * makes of that, one version, an event each, and the new version as the result (no row when nothing moved).
  */
 export function publishMove(
   type: EventType,

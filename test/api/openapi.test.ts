@@ -8,6 +8,7 @@ import swagger from '@fastify/swagger'
 import Fastify from 'fastify'
 import { sql } from 'kysely'
 import { createUnconnectedServer, renderOpenapi } from '../../scripts/openapi.ts'
+import { AppError } from '../../src/errors.ts'
 import { openApi, post, sample, type TestApi } from '../support/api.ts'
 import {
   createJudge,
@@ -15,6 +16,7 @@ import {
   type Operation,
   watchDescribed,
 } from '../support/described.ts'
+import { createPictureWork } from '../support/picture-work.ts'
 
 const document: OpenApiDocument = JSON.parse(await renderOpenapi())
 const judge = createJudge(document)
@@ -188,8 +190,14 @@ describe('what is answered', () => {
     for (const [url, status] of urls) {
       assert.equal((await api.app.inject(url)).statusCode, status, url)
     }
-    const retry = (id: string) => api.app.inject({ method: 'POST', url: `/images/${id}/retry` })
-    assert.deepEqual([(await retry(image)).statusCode, (await retry('1')).statusCode], [202, 404])
+    const retry = async (url: string) =>
+      (await api.app.inject({ method: 'POST', url: `${url}/retry` })).statusCode
+    assert.deepEqual([await retry(`/images/${image}`), await retry('/images/1')], [202, 404])
+    const pictures = `/products/${product.id}/images`
+    assert.deepEqual([await retry(pictures), await retry('/products/1/images')], [409, 404])
+    const work = createPictureWork(api.database)
+    await work.fail((await work.claim(image))!, new AppError('not_an_image', 'No picture.'))
+    assert.equal(await retry(pictures), 202)
     for (const [body, type, status] of [
       ['{}', 'application/json', 400],
       ['{', 'application/json', 400],

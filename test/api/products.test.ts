@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
+import { AppError } from '../../src/errors.ts'
 import { openApi, post, sample, type TestApi } from '../support/api.ts'
 import { describeOnEachDatabase } from '../support/database.ts'
+import { createPictureWork } from '../support/picture-work.ts'
 
 describeOnEachDatabase('products over HTTP', (engine) => {
   let api: TestApi
@@ -107,8 +109,12 @@ describeOnEachDatabase('products over HTTP', (engine) => {
         assert.equal(response.statusCode, 404, path)
         assert.equal(response.json().code, 'not_found')
       }
-      const url = encodeURI(`/images/${id}/retry`).replaceAll('%25', '%')
-      assert.equal((await api.app.inject({ method: 'POST', url })).statusCode, 404)
+      const retries = [`/images/${id}/retry`, `/products/${id}/images/retry`]
+      // Of two dots, whoever sends it makes `/images/retry`: another address.
+      for (const path of id === '%2e%2e' ? retries.slice(0, 1) : retries) {
+        const url = encodeURI(path).replaceAll('%25', '%')
+        assert.equal((await api.app.inject({ method: 'POST', url })).statusCode, 404, path)
+      }
     })
   }
 
@@ -211,6 +217,36 @@ describeOnEachDatabase('products over HTTP', (engine) => {
       assert.equal(response.statusCode, 202, response.body)
       assert.equal(response.json().status, 'queued')
     }
+  })
+
+  test('failed pictures of a product are run again, and a read afterwards shows it', async () => {
+    const product_images = [1, 2].map((n) => `https://example.com/failed/${n}.jpg`)
+    const { id, images } = (await post(api.app, { ...sample, product_images })).json()
+    const work = createPictureWork(api.database)
+    for (const image of images) {
+      await work.fail((await work.claim(image.id))!, new AppError('not_an_image', 'No picture.'))
+    }
+    const before = await get(`/products/${id}`)
+    // Kept in memory as it is now.
+    assert.equal((await get(`/products/${id}`)).json().processing_status, 'failed')
+    const retry = (base: string, shown: string) =>
+      api.app.inject({ method: 'POST', url: `${base}/products/${shown}/images/retry` })
+
+    const retried = await retry('/api/v1', id.toUpperCase())
+    assert.equal(retried.statusCode, 202, retried.body)
+    assert.deepEqual(
+      retried.json().data.map((image: { status: string; error: unknown }) => image.status),
+      ['queued', 'queued'],
+    )
+    assert.deepEqual(retried.json(), (await get(`/products/${id}/images`)).json())
+    const after = await get(`/products/${id}`)
+    assert.notEqual(after.headers.etag, before.headers.etag)
+    assert.equal(after.json().processing_status, 'processing')
+    assert.equal(after.json().version, before.json().version + 1)
+
+    const refused = await retry('', id)
+    assert.deepEqual([refused.statusCode, refused.json().code], [409, 'conflict'])
+    assert.equal((await get(`/products/${id}`)).headers.etag, after.headers.etag)
   })
 
   test('the trace of a request goes into the jobs that it causes', async () => {

@@ -27,6 +27,7 @@ describe('a method that is not for this address', () => {
     ['/images/1', 'GET, HEAD, OPTIONS'],
     ['/images/1/attempts', 'GET, HEAD, OPTIONS'],
     ['/images/1/retry?x=1', 'POST, OPTIONS'],
+    ['/products/1/images/retry', 'POST, OPTIONS'],
     ['/media/a/b.jpg', 'GET, HEAD, OPTIONS'],
     ['/livez', 'GET, HEAD, OPTIONS'],
     ['/health/database', 'GET, HEAD, OPTIONS'],

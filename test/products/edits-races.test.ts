@@ -67,7 +67,11 @@ describeOnPostgres('a product that many change at once', () => {
     const product = parse(await work.products.read(id))
     const image = product.images[Math.floor(Math.random() * product.images.length)]
     if (!image) return
-    await work.images.retry(image.id, context).catch((error) => {
+    const retried =
+      Math.random() < 0.5
+        ? work.images.retry(image.id, context)
+        : work.images.retryOfProduct(id, context)
+    await retried.catch((error) => {
       if (!isAppError(error, 'conflict', 'not_found')) throw error
     })
   }

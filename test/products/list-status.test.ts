@@ -16,6 +16,7 @@ import {
   settleReady,
   startAttempt,
 } from '../../src/images/image-moves.ts'
+import { selectImagesOfProduct } from '../../src/images/image-store.ts'
 import { lockProduct } from '../../src/images/product-change.ts'
 import { processingStatus } from '../../src/products/product-document.ts'
 import { createProducts, type ProductsWithCache } from '../../src/products/products.ts'
@@ -66,7 +67,13 @@ const moves: Record<
   fail: (tx, ref) => fail(tx, { ...ref, claim: uuidv7(), attempts: 1, error, report }),
   failUnread: (tx, { imageId }) => failUnread(tx, imageId, error),
   handBack: (tx, ref) => handBack(tx, { ...ref, claim: uuidv7(), attempts: 0, report }),
-  retry: (tx, ref) => requeue(tx, { ...ref, fresh: true }),
+  retry: (tx, { imageId, productId }) =>
+    requeue(tx, { imageIds: [imageId], productId, fresh: true }),
+  retryAll: async (tx, { productId }) => {
+    const found = await selectImagesOfProduct(tx, productId)
+    const imageIds = found?.images.map(({ id }) => id) ?? []
+    return await requeue(tx, { imageIds, productId, fresh: true })
+  },
 }
 
 const step = fc.oneof(

@@ -2,8 +2,9 @@
 
 import { type Images, MAX_SHOWN_ATTEMPTS } from '../../images/image.ts'
 import { type App, contextOf } from '../app.ts'
-import { attemptList, image, imageParams } from './images.schema.ts'
+import { attemptList, image, imageList, imageParams } from './images.schema.ts'
 import { answers } from './problems.schema.ts'
+import { productParams } from './products.schema.ts'
 
 export function registerImageRoutes(app: App, images: Images): void {
   app.get(
@@ -56,6 +57,25 @@ export function registerImageRoutes(app: App, images: Images): void {
     async (request, reply) => {
       const retried = await images.retry(request.params.id, contextOf(request))
       return reply.code(202).send(retried)
+    },
+  )
+
+  app.post(
+    '/products/:id/images/retry',
+    {
+      schema: {
+        tags: ['images'],
+        operationId: 'retryProductImages',
+        summary: 'Process its pictures again, with fresh attempts',
+        description:
+          'Its pictures that failed, or wait for their next attempt, are tried again. When there are none, its ready ones are fetched again, and keep their old results until the new ones are there. Pictures under way are left alone; when it has no others, nothing happens and the answer is `conflict`.',
+        params: productParams,
+        response: answers({ 202: imageList }, 'not_found', 'conflict', 'unavailable'),
+      },
+    },
+    async (request, reply) => {
+      const data = await images.retryOfProduct(request.params.id, contextOf(request))
+      return reply.code(202).send({ data })
     },
   )
 }
