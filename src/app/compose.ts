@@ -109,7 +109,15 @@ async function start(
   })
   relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
 
-  starting.use(openAnnouncer({ database, queue, settings: config.jobs, log: logOf('jobs') }))
+  starting.use(
+    openAnnouncer({
+      database,
+      queue,
+      definitions: [imageJob],
+      settings: config.jobs,
+      log: logOf('jobs'),
+    }),
+  )
   starting.use(openPurgers({ config, database, logOf }))
   if (config.role !== 'api') {
     // Loaded by who needs it only: a process that serves requests decodes no pictures.

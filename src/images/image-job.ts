@@ -18,5 +18,11 @@ export function defineImageJob(bounds: {
   maxAttempts: number
   timeoutMs: number
 }): ImageJobDefinition {
-  return defineJob({ name: 'image.process', keyField: 'image_id', payload, ...bounds })
+  return defineJob({
+    name: 'image.process',
+    keyField: 'image_id',
+    subject: { product_id: 'productId' },
+    payload,
+    ...bounds,
+  })
 }

@@ -1,9 +1,11 @@
-// Rings for what is committed and due: after every signal, and once a second behind it. Any number of
-// nodes may run one; the ledger lets one of them ring at a time.
+// Rings for what is committed and due, and tells of what has died: after every signal, and once a second
+// behind it. Any number of nodes may run one; the ledger lets one of them ring at a time.
 
 import type { Database } from '../database/database.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Queue } from '../queue/queue.ts'
+import type { JobDefinition } from './job.ts'
+import { buryDead } from './letters.ts'
 import { type RingSettings, ring, unring } from './ring.ts'
 import { openSchedule } from './schedule.ts'
 
@@ -15,6 +17,8 @@ export interface AnnouncerSettings extends RingSettings {
 export interface AnnouncerOptions {
   database: Database
   queue: Queue
+  /** Of the jobs whose deaths are told with what they worked for. */
+  definitions: readonly JobDefinition[]
   settings: AnnouncerSettings
   log: Logger
 }
@@ -25,6 +29,7 @@ const LONGEST_PAUSE_MS = 10_000
 export function openAnnouncer({
   database,
   queue,
+  definitions,
   settings,
   log,
 }: AnnouncerOptions): AsyncDisposable {
@@ -49,6 +54,8 @@ export function openAnnouncer({
         // Long lines get in the next round what short ones left of their share. But where the window is
         // full, and claims make room for a few at a time, they can wait for the next signal or poll.
       } while (rung.length > settings.window / 10 && !signal.aborted)
+      const { bury } = queue
+      if (bury) await buryDead({ database, bury, definitions }, signal)
     },
   })
   const signal = database.signals.listen('jobs', schedule.wake)

@@ -16,12 +16,18 @@ export interface DueJob {
   rings: number
 }
 
-/** The job, if it is pending and due right now. Takes no lock. */
-export async function readDue(db: Executor, jobId: string): Promise<DueJob | undefined> {
-  const { rows } = await sql<DueJob>`
-    SELECT name, key, lane, payload, rings FROM jobs
-    WHERE id = ${jobId} AND state = 'pending' AND due_at <= clock_timestamp()`.execute(db)
-  return rows[0]
+/** The job, if it is pending and due right now; `unknown` when there is none of this id. Takes no lock. */
+export async function readDue(
+  db: Executor,
+  jobId: string,
+): Promise<DueJob | 'unknown' | undefined> {
+  const { rows } = await sql<DueJob & { isDue: boolean }>`
+    SELECT name, key, lane, payload, rings, ${isDue()} AS "isDue" FROM jobs
+    WHERE id = ${jobId}`.execute(db)
+  const [row] = rows
+  if (!row) return 'unknown'
+  const { isDue: canRun, ...due } = row
+  return canRun ? due : undefined
 }
 
 export interface ClaimOptions {

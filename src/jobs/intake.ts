@@ -4,6 +4,7 @@
 import { isAppError } from '../errors.ts'
 import { createSlots, type Slot } from '../lib/slots.ts'
 import type { Logger } from '../observability/logger.ts'
+import type { Answer, BellHandler } from '../queue/queue.ts'
 import { createParking } from './parking.ts'
 import { admit, type Candidate, type StartedJob, type Starter } from './start.ts'
 
@@ -22,7 +23,7 @@ export interface IntakeOptions {
 
 export interface Intake {
   /** Answers a bell: resolves when its job is claimed, refused, or put off. Never rejects. */
-  answer(jobId: string): Promise<void>
+  answer: BellHandler
   /** Resolves when no attempt is under way any more. */
   finish(): Promise<void>
 }
@@ -63,25 +64,43 @@ export function createIntake(options: IntakeOptions): Intake {
     if (slot) await enter(candidate, place, slot)
     else place[Symbol.dispose]()
   }
-  const consider = async (jobId: string, slot: Slot) => {
+  const consider = async (jobId: string, slot: Slot): Promise<Answer> => {
     parking.remove(jobId)
     const candidate = await starter.find(jobId)
-    const place = candidate && admit(candidate)
+    if (candidate && candidate !== 'unknown') await admitOrPutOff(candidate, slot)
+    else slot.release()
+    return candidate === 'unknown' ? 'unknown' : 'heard'
+  }
+  const admitOrPutOff = async (candidate: Candidate, slot: Slot) => {
+    const place = admit(candidate)
     if (place) return await enter(candidate, place, slot)
-    const parked = candidate && (await starter.putOff(candidate))
+    const parked = await starter.putOff(candidate)
     slot.release()
     if (!parked) return
     parking.add(parked)
     resume() // room may have come meanwhile, and nobody else would notice
   }
+  /** Undefined when the job is to be considered like that of any other bell. */
+  const answerDeath = async (jobId: string, death: string): Promise<Answer | undefined> => {
+    const revival = await starter.revive(jobId, death)
+    if (revival === 'revived') log.info({ job_id: jobId, death }, 'a dead job runs again')
+    if (revival === 'left') return 'unheard'
+    return undefined
+  }
   return {
-    answer: async (jobId) => {
+    answer: async (jobId, death) => {
       const slot = await slots.take(signal)
-      if (!slot) return
-      await consider(jobId, slot).catch((error: unknown) => {
+      if (!slot) return 'unheard'
+      try {
+        const left = death === undefined ? undefined : await answerDeath(jobId, death)
+        if (left === undefined) return await consider(jobId, slot)
+        slot.release()
+        return left
+      } catch (error) {
         slot.release()
         report(error)
-      })
+        return isAppError(error, 'unavailable') ? 'unheard' : 'heard'
+      }
     },
     finish: async () => {
       while (underWay.size > 0) await Promise.all(underWay)

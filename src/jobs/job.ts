@@ -19,6 +19,8 @@ export interface JobDefinition<S extends TSchema = TSchema> {
   name: string
   /** What a job's key is called in logs, as the id of what it works for: `image_id`. */
   keyField: string
+  /** Members of the payload that operators know it by, under the names they know: `product_id`. */
+  subject?: Readonly<Record<string, string>>
   /** Checked when a row is claimed: the ledger may hold what another release wrote. */
   payload: S
   maxAttempts: number
@@ -50,6 +52,9 @@ export interface ClaimedJob<P = unknown> {
   worker: string
   queuedAt: Timestamp
 }
+
+/** A dead job that is put to work again. */
+export type RevivedJob<P = unknown> = Pick<ClaimedJob<P>, 'id' | 'name' | 'key' | 'payload'>
 
 /** How an attempt failed, as the ledger keeps it. */
 export interface JobFailure {
@@ -140,6 +145,8 @@ export interface JobHandler<P = unknown> {
    * Of `job`, its key is what can be relied on.
    */
   onUnreadable?(tx: Tx, job: ClaimedJob, failure: JobFailure): Promise<void>
+  /** The job was dead and is pending again, with fresh attempts. */
+  onRedriven(tx: Tx, job: RevivedJob<P>): Promise<void>
   /** The job goes back to pending, due at once, as if it had not been claimed (shutdown). */
   onHandedBack(tx: Tx, job: ClaimedJob<P>): Promise<void>
   /** After the transaction of a move was committed: the place for log lines and wake-ups. Must not throw. */

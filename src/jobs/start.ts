@@ -12,6 +12,7 @@ import { claim, type DueJob, postpone, readDue } from './claim.ts'
 import { bury, fail, lockClaimed } from './fail.ts'
 import type { ClaimedJob } from './job.ts'
 import type { RetryBounds } from './retry.ts'
+import { type Revival, revive } from './revive.ts'
 import { settle } from './settle.ts'
 import { judge, unreadable } from './verdict.ts'
 
@@ -46,8 +47,10 @@ export interface StartedJob {
 
 /** All of them throw `unavailable`. */
 export interface Starter {
-  /** The job of a bell; undefined when there is nothing to run for anybody here. */
-  find(jobId: string): Promise<Candidate | undefined>
+  /** The job of a bell; undefined when there is nothing to run for anybody here, `unknown` when there is no such job. */
+  find(jobId: string): Promise<Candidate | 'unknown' | undefined>
+  /** Puts a dead job to work again, on the message of its last death: see `revive`. */
+  revive(jobId: string, death: string): Promise<Revival>
   /** Leaves a due job for later, when it is announced again. Undefined when somebody was faster. */
   putOff(candidate: Candidate): Promise<PutOff | undefined>
   /** Claims the job; undefined when it ended with that, or somebody was faster. */
@@ -84,12 +87,13 @@ export function createStarter(options: StarterOptions): Starter {
   return {
     putOff,
     find: async (jobId) => {
-      const due = isUuid(jobId) ? await readDue(db, jobId) : undefined
-      if (!due) return undefined
+      const due = isUuid(jobId) ? await readDue(db, jobId) : 'unknown'
+      if (!due || due === 'unknown') return due
       const bound = jobs.get(due.name)
       if (!bound) return void (await leaveToOthers(jobId, due.name))
       return { jobId, bound, due }
     },
+    revive: (jobId, death) => database.transaction((tx) => revive(tx, { jobId, death, jobs })),
     start: async (candidate) => {
       try {
         return await startJob(candidate, options)

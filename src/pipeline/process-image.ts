@@ -12,6 +12,7 @@ import {
   fail,
   failUnread,
   handBack,
+  requeue,
   scheduleRetry,
   settleReady,
   startAttempt,
@@ -133,6 +134,11 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
 
     onUnreadable: async (tx, job, failure) => {
       await failUnread(tx, job.key, { ...toShownError(failure), code: 'worker_lost' })
+    },
+
+    onRedriven: async (tx, { payload: { imageId, productId } }) => {
+      if (!(await lockProduct(tx, productId))) return
+      await requeue(tx, { imageIds: [imageId], productId, fresh: true })
     },
 
     onHandedBack: async (tx, job) => {

@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 import type { Database, Db } from '../database/database.ts'
 import { createAlarm } from '../lib/alarm.ts'
 import type { Logger } from '../observability/logger.ts'
-import type { Queue } from './queue.ts'
+import type { BellHandler, Queue } from './queue.ts'
 
 export interface PostgresQueueOptions {
   /** The one with the ledger; the embedded engine too. */
@@ -27,14 +27,17 @@ export function openPostgresQueue({ database, log, pollMs = 500 }: PostgresQueue
       using _woken = database.signals.listen('bells', listener.wake)
       await listener.run()
     },
-    ping: () => database.ping(),
+    ping: async () => {
+      await database.ping()
+      return undefined
+    },
     [Symbol.asyncDispose]: async () => {},
   }
 }
 
 interface ListenerOptions {
   db: Db
-  handler: (jobId: string) => Promise<void>
+  handler: BellHandler
   concurrency: number
   signal: AbortSignal
   pollMs: number

@@ -7,7 +7,7 @@ import type { Database } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { claim } from '../../src/jobs/claim.ts'
 import { openQueue } from '../../src/queue/open.ts'
-import type { Queue } from '../../src/queue/queue.ts'
+import type { Answer, Queue } from '../../src/queue/queue.ts'
 import { addJobs, type NewRow, silent } from '../jobs/support.ts'
 import {
   describeOnEachDatabase,
@@ -37,8 +37,9 @@ async function addAnnounced(database: Database, count: number, row?: NewRow): Pr
   return ids
 }
 
-async function answer(database: Database, jobId: string): Promise<void> {
+async function answer(database: Database, jobId: string): Promise<Answer> {
   await database.transaction((tx) => claim(tx, { jobId, worker: 'tester', leaseMs: 20_000 }))
+  return 'heard'
 }
 
 async function create(engine: TestEngine): Promise<TestQueue> {
@@ -76,8 +77,8 @@ describeOnEachDatabase('the ledger as a queue', (engine) => {
       const stopping = new AbortController()
       const heard: string[] = []
       const handler = async (id: string) => {
-        await answer(database, id)
         heard.push(id)
+        return await answer(database, id)
       }
       const ended = queue.listen(handler, { concurrency: 1, signal: stopping.signal })
       const ids = await addAnnounced(database, 3)
@@ -96,7 +97,10 @@ describeOnEachDatabase('the ledger as a queue', (engine) => {
     await addJobs(database, 1)
     const [refused] = await addAnnounced(database, 1)
     const heard: { id: string; at: number }[] = []
-    const handler = async (id: string) => void heard.push({ id, at: performance.now() })
+    const handler = async (id: string): Promise<Answer> => {
+      heard.push({ id, at: performance.now() })
+      return 'heard'
+    }
     const ended = queue.listen(handler, { concurrency: 4, signal: stopping.signal })
     await eventually(() => assert.equal(heard.length, 3))
     stopping.abort()
@@ -113,9 +117,10 @@ describeOnEachDatabase('the ledger as a queue', (engine) => {
     const [id] = await addAnnounced(database, 1, { lane: 'other' })
     const heard: string[] = []
     const handler = async (heardId: string) => {
-      await answer(database, heardId)
+      const answered = await answer(database, heardId)
       heard.push(heardId)
       if (heardId === id) stopping.abort()
+      return answered
     }
     await queue.listen(handler, { concurrency: 2, signal: stopping.signal })
     // The chance that it takes longer is (1 - 1/7.6) ^ 150, or 6 in 10^10.
@@ -131,7 +136,10 @@ describeOnPostgres('the ledger as a queue whose database is away', () => {
     const queue = await open(gone, 10)
     const stopping = new AbortController()
     const calls: string[] = []
-    const handler = async (id: string) => void calls.push(id)
+    const handler = async (id: string): Promise<Answer> => {
+      calls.push(id)
+      return 'heard'
+    }
     const ended = queue.listen(handler, { concurrency: 1, signal: stopping.signal })
     await gone[Symbol.asyncDispose]()
     await addAnnounced(source.database, 1)

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
-import type { Queue } from '../../src/queue/queue.ts'
+import type { Answer, BellHandler, Queue } from '../../src/queue/queue.ts'
 import { eventually } from '../support/eventually.ts'
 
 export interface TestQueue extends AsyncDisposable {
@@ -13,7 +13,7 @@ export interface TestQueue extends AsyncDisposable {
   /** So many jobs that are about to be announced; returns their ids. */
   jobs(count: number): Promise<string[]>
   /** What a worker's handler does about a bell: afterwards it need not ring again. */
-  answer(jobId: string): Promise<void>
+  answer(jobId: string): Promise<Answer>
 }
 
 export function describeQueue(name: string, create: () => Promise<TestQueue>): void {
@@ -33,7 +33,7 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
       listening = []
     })
 
-    const listen = (handler: (jobId: string) => Promise<void>, concurrency = 4, by = queue) => {
+    const listen = (handler: BellHandler, concurrency = 4, by = queue) => {
       if (listening.length === 0) stopping = new AbortController()
       const ended = by.listen(handler, { concurrency, signal: stopping.signal })
       listening.push(ended)
@@ -48,8 +48,9 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
     const answering = () => {
       const heard: string[] = []
       const handler = async (id: string) => {
-        await open.answer(id)
+        const answer = await open.answer(id)
         heard.push(id)
+        return answer
       }
       return { heard, handler }
     }
@@ -96,10 +97,11 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
         assert.ok(!underWay.has(id), 'called twice at once')
         underWay.add(id)
         await new Promise((resolve) => setTimeout(resolve, 5))
-        await open.answer(id)
+        const answer = await open.answer(id)
         underWay.delete(id)
         calls--
         heard.push(id)
+        return answer
       }, 3)
       const ids = await announceSome(30)
       await eventually(() => sameSet(heard, ids))
@@ -113,7 +115,7 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
       listen(async (id) => {
         stuck ??= id
         if (stuck === id) await gate
-        await handler(id)
+        return await handler(id)
       }, 2)
       const ids = await announceSome(20)
       await eventually(() => assert.equal(heard.length, 19))
@@ -145,7 +147,7 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
       const ended = listen(async (id) => {
         calls.push(id)
         await gate
-        await open.answer(id)
+        return await open.answer(id)
       }, 2).then(() => {
         hasEnded = true
       })

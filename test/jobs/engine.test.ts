@@ -34,7 +34,7 @@ const PATIENCE_MS = 60_000
 
 function announce(database: Database, queue: Queue, window = 1_000): AsyncDisposable {
   const ringing = { window, ringAgainMs: 15_000, pollMs: 50 }
-  return openAnnouncer({ database, queue, settings: ringing, log: silent })
+  return openAnnouncer({ database, queue, definitions: [], settings: ringing, log: silent })
 }
 
 const runsOf = ({ heard }: Recorder) => heard.filter(({ hook }) => hook === 'run')

@@ -19,7 +19,7 @@ import {
 } from '../../src/jobs/job.ts'
 import { openWorker, type Worker, type WorkerSettings } from '../../src/jobs/worker.ts'
 import { openQueue } from '../../src/queue/open.ts'
-import type { Queue } from '../../src/queue/queue.ts'
+import type { Answer, BellHandler, Queue } from '../../src/queue/queue.ts'
 
 export const silent = pino({ level: 'silent' })
 
@@ -96,8 +96,9 @@ export async function age({ db }: Database, id: string, ms: number): Promise<voi
 }
 
 export interface Heard {
-  hook: 'claimed' | 'run' | 'retry_scheduled' | 'dead' | 'handed_back' | 'unreadable'
+  hook: 'claimed' | 'run' | 'retry_scheduled' | 'dead' | 'redriven' | 'handed_back' | 'unreadable'
   id: string
+  /** Of a job that is put to work again, 0. */
   attempts: number
   failure?: JobFailure
 }
@@ -130,6 +131,7 @@ export function record({ timeoutMs, rule, ...behaviour }: Behaviour = {}): Recor
     }),
     onRetryScheduled: async () => {},
     onDead: async () => {},
+    onRedriven: async () => {},
     onHandedBack: async () => {},
     onUnreadable: async () => {},
     onCommitted: ({ id }, move) => void committed.push({ id, move }),
@@ -152,6 +154,10 @@ export function record({ timeoutMs, rule, ...behaviour }: Behaviour = {}): Recor
     onDead: (tx, job, failure) => {
       hear('dead', job, failure)
       return handler.onDead(tx, job, failure)
+    },
+    onRedriven: (tx, job) => {
+      heard.push({ hook: 'redriven', id: job.id, attempts: 0 })
+      return handler.onRedriven(tx, job)
     },
     onHandedBack: (tx, job) => {
       hear('handed_back', job)
@@ -183,17 +189,19 @@ export const settings: WorkerSettings = {
   maxAgeMs: 24 * 60 * 60_000,
 }
 
+type Bell = Parameters<BellHandler>
+
 /** A queue whose bells are rung by hand: what a broker delivers, in the order and as often as the test wants. */
-export function handQueue(): Queue & { ring(jobId: string): Promise<void> } {
-  let ring: ((jobId: string) => Promise<void>) | undefined
+export function handQueue(): Queue & { ring(...bell: Bell): Promise<Answer | undefined> } {
+  let ring: BellHandler | undefined
   return {
     announce: async () => {},
     listen: async (handler, { signal }) => {
       ring = handler
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
     },
-    ping: async () => {},
-    ring: async (jobId) => await ring?.(jobId),
+    ping: async () => undefined,
+    ring: async (...bell) => await ring?.(...bell),
     [Symbol.asyncDispose]: async () => {},
   }
 }

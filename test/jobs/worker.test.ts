@@ -78,6 +78,7 @@ describeOnEachDatabase('a worker', (engine) => {
     await using _announcer = openAnnouncer({
       database,
       queue,
+      definitions: [],
       settings: { window: 1_000, ringAgainMs: 15_000, pollMs: 100 },
       log: silent,
     })
@@ -112,9 +113,9 @@ describeOnEachDatabase('a worker', (engine) => {
     await using worker = start(recorder)
     const later = await addJob(database)
     await age(database, later, -60_000)
-    await worker.ring(later)
-    await worker.ring('01980000-0000-7000-8000-000000000000')
-    await worker.ring(`'; DROP TABLE jobs`)
+    assert.equal(await worker.ring(later), 'heard')
+    assert.equal(await worker.ring('01980000-0000-7000-8000-000000000000'), 'unknown')
+    assert.equal(await worker.ring(`'; DROP TABLE jobs`), 'unknown')
     assert.deepEqual(recorder.heard, [])
     assert.equal((await readJob(database, later)).attempts, 0)
   })
@@ -604,7 +605,7 @@ describeOnEachDatabase('a worker', (engine) => {
       })
       await using worker = start(recorder, { settings: { concurrency: 2 } })
       const ids = await Promise.all(gates.map((_, n) => addJob(database, { payload: { n } })))
-      const answered = Promise.all(ids.map(worker.ring))
+      const answered = Promise.all(ids.map((id) => worker.ring(id)))
       await eventually(() => assert.equal(running, 2))
       for (const { resolve } of gates) resolve()
       await answered

@@ -277,7 +277,7 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
     },
     [Symbol.asyncDispose]: renderer[Symbol.asyncDispose],
   })
-  const startHandWorker = (): { ring(id: string): Promise<void>; worker: Worker } => {
+  const startHandWorker = (): { ring(id: string): Promise<unknown>; worker: Worker } => {
     const queue = handQueue()
     return { ring: queue.ring, worker: startWorker(database, { queue, jobs: work.jobs }) }
   }
