@@ -82,6 +82,7 @@ function createFilesystem(root: string): Storage {
       return await hasFile(join(root, markOf(id)))
     },
     urlPrefix: MEDIA_PATH,
+    place: root,
     ping: async () => {
       checkOpen()
       await ping(root)

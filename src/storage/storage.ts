@@ -39,6 +39,16 @@ export interface PutOptions {
   signal?: AbortSignal
 }
 
+/**
+ * Signs URLs of files. Those of one period are the same, so that clients and proxies may keep what they
+ * got, and each lives on for a period after its own.
+ */
+export interface UrlSigner {
+  sign(key: string): string
+  /** When the period ends, in milliseconds since 1970: an answer with signed URLs is given until then and not again. */
+  periodEnd(): number
+}
+
 /** Methods throw a plain error, a defect, for a key that is not a STORAGE_KEY and after disposal. */
 export interface Storage extends AsyncDisposable {
   /**
@@ -61,6 +71,10 @@ export interface Storage extends AsyncDisposable {
   isMarked(id: string): Promise<boolean>
   /** A file's URL reference is this and its key, which needs no encoding: absolute, or a path on this service. */
   readonly urlPrefix: string
+  /** Makes the URLs that clients get where the files are private; undefined where the reference is enough. */
+  readonly signer?: UrlSigner
+  /** Where it is, for the operator. */
+  readonly place: string
   /** Resolves when files can be written; throws `storage_failed` otherwise, within seconds. */
   ping(): Promise<void>
   /** Refuses new calls and resolves once the puts and removes under way have ended. */

@@ -8,6 +8,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   symlink,
   utimes,
@@ -20,7 +21,7 @@ import { isAppError } from '../../src/errors.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { noSmallDisk, runOnSmallDisk } from '../support/small-disk.ts'
-import { describeStorage } from './storage.ts'
+import { describeStorage, describeStorageOutage } from './storage.ts'
 
 const jpeg = { contentType: 'image/jpeg' }
 const bytes = Buffer.from('bytes')
@@ -31,6 +32,24 @@ describeStorage('filesystem', async () => {
   return {
     options: { kind: 'filesystem', directory: join(directory, 'objects') },
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  }
+})
+
+describeStorageOutage('filesystem', async () => {
+  const parent = await mkdtemp(join(tmpdir(), 'vitrine-storage-'))
+  const directory = join(parent, 'objects')
+  return {
+    options: { kind: 'filesystem', directory },
+    // A file where the folder was: nobody can write below that, root neither.
+    takeAway: async () => {
+      await rename(directory, `${directory}.away`)
+      await writeFile(directory, '')
+    },
+    bringBack: async () => {
+      await rm(directory)
+      await rename(`${directory}.away`, directory)
+    },
+    [Symbol.asyncDispose]: () => rm(parent, { recursive: true, force: true }),
   }
 })
 

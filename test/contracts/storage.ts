@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { isAppError } from '../../src/errors.ts'
 import { openStorage, type StorageOptions } from '../../src/storage/open.ts'
 import type { ByteRange, Storage } from '../../src/storage/storage.ts'
+import { eventually } from '../support/eventually.ts'
 
 export interface TestStorage extends AsyncDisposable {
   /** How another process opens the same files. */
@@ -295,6 +296,10 @@ export function describeStorage(name: string, create: () => Promise<TestStorage>
       assert.match(storage.urlPrefix, /\/$/)
     })
 
+    test('it says where it is', () => {
+      assert.notEqual(storage.place, '')
+    })
+
     test('ping leaves nothing and resolves', async () => {
       await storage.ping()
     })
@@ -347,6 +352,63 @@ export function describeStorage(name: string, create: () => Promise<TestStorage>
         }
       }
       assert.ok(whole >= 10, `only ${whole} files were written before the kills`)
+    })
+  })
+}
+
+export interface TestOutage extends TestStorage {
+  /** Nothing can be read or written from then on. */
+  takeAway(): Promise<void>
+  bringBack(): Promise<void>
+}
+
+export function describeStorageOutage(name: string, create: () => Promise<TestOutage>): void {
+  describe(`the storage port while its store is away (${name})`, () => {
+    test('calls fail within seconds, and work again once it is back, with what was there', async () => {
+      await using fresh = await create()
+      await using storage = await openStorage(fresh.options)
+      const isStorageFailed = (error: unknown) => isAppError(error, 'storage_failed')
+      const body = randomBytes(100_000)
+      await storage.put('outage/before.jpg', body, jpeg)
+      const opened = await storage.open('outage/before.jpg')
+      assert.ok(opened)
+
+      await fresh.takeAway()
+      const startedAt = performance.now()
+      await Promise.all([
+        assert.rejects(storage.put('outage/during.jpg', body, jpeg), isStorageFailed),
+        assert.rejects(collect(opened.read()), isStorageFailed),
+        assert.rejects(storage.ping(), isStorageFailed),
+        assert.rejects(Array.fromAsync(storage.list()), isStorageFailed),
+        assert.rejects(storage.isMarked('one'), isStorageFailed),
+        assert.rejects(openStorage(fresh.options), isStorageFailed),
+      ])
+      assert.ok(performance.now() - startedAt < 15_000)
+
+      await fresh.bringBack()
+      await eventually(() => storage.ping())
+      assert.deepEqual(await collect(opened.read()), body)
+      await storage.put('outage/after.jpg', body, jpeg)
+      assert.deepEqual(await read(storage, 'outage/after.jpg'), body)
+    })
+
+    test('what is under way when it goes ends whole or not at all', async () => {
+      await using fresh = await create()
+      await using storage = await openStorage(fresh.options)
+      const body = randomBytes(2_000_000)
+      const keys = Array.from({ length: 30 }, (_, n) => `outage/${n}.jpg`)
+      const puts = keys.map((key) => storage.put(key, body, jpeg).then(() => key))
+      await Promise.any(puts)
+      await fresh.takeAway()
+      const outcomes = await Promise.allSettled(puts)
+      await fresh.bringBack()
+      await eventually(() => storage.ping())
+      for (const [n, outcome] of outcomes.entries()) {
+        const found = await storage.open(keys[n] ?? '')
+        if (outcome.status === 'fulfilled') assert.ok(found, keys[n])
+        else assert.ok(isAppError(outcome.reason, 'storage_failed'), outcome.reason)
+        if (found) assert.equal(sha256(await collect(found.read())), sha256(body))
+      }
     })
   })
 }

@@ -1,0 +1,73 @@
+// An S3 server of the caller's own, to be stopped and started again: versitygw on a private folder and port.
+// Built once by Go and kept in the user's cache.
+
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { findFreePort } from '../../src/app/free-port.ts'
+import { type Running, run, start, until } from '../processes.ts'
+
+export interface S3Server extends AsyncDisposable {
+  /** With the keys of its only user: `http://key:secret@127.0.0.1:port`. */
+  readonly url: string
+  /** Kills it: what it answered is on its disk. */
+  stop(): Promise<void>
+  start(): Promise<void>
+}
+
+const MODULE = 'github.com/versity/versitygw/cmd/versitygw'
+const VERSION = '1.8.0'
+const CACHE = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
+const FOLDER = join(CACHE, 'vitrine', `versitygw-${VERSION}`)
+const BINARY = join(FOLDER, 'versitygw')
+const START_TIMEOUT_MS = 30_000
+const KEYS = { ROOT_ACCESS_KEY: 'vitrine', ROOT_SECRET_KEY: 'secret' }
+
+export function isVersitygwInstalled(): boolean {
+  return existsSync(BINARY)
+}
+
+/** Builds it when that was not done before: a minute and a quarter on two cores. */
+export async function installVersitygw({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  if (isVersitygwInstalled()) return
+  await mkdir(FOLDER, { recursive: true })
+  const building = await mkdtemp(join(FOLDER, 'building-'))
+  const env = { GOBIN: building, PATH: `${process.env.PATH}${delimiter}/usr/local/go/bin` }
+  const options = { cwd: FOLDER, env, ...(signal && { signal }) }
+  try {
+    await run('go', ['install', `${MODULE}@v${VERSION}`], options)
+    await rename(join(building, 'versitygw'), BINARY)
+  } finally {
+    await rm(building, { recursive: true, force: true })
+  }
+}
+
+export async function startVersitygw({ signal }: { signal?: AbortSignal } = {}): Promise<S3Server> {
+  await using starting = new AsyncDisposableStack()
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-s3-'))
+  starting.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const host = '127.0.0.1'
+  const port = await findFreePort(host)
+  const address = `${host}:${port}`
+  let server: Running | undefined
+  const stop = async () => {
+    await server?.[Symbol.asyncDispose]()
+    server = undefined
+  }
+  const launch = async () => {
+    const args = ['--port', address, '--quiet', '--keep-alive', 'posix', folder]
+    const options = { cwd: folder, env: KEYS, onLine: () => {}, ...(signal && { signal }) }
+    server = start(BINARY, args, options)
+    await until(() => fetch(`http://${address}/`), { timeoutMs: START_TIMEOUT_MS, signal })
+  }
+  starting.defer(stop)
+  await launch()
+  const everything = starting.move()
+  return {
+    url: `http://${KEYS.ROOT_ACCESS_KEY}:${KEYS.ROOT_SECRET_KEY}@${address}`,
+    stop,
+    start: launch,
+    [Symbol.asyncDispose]: () => everything.disposeAsync(),
+  }
+}

@@ -1,0 +1,90 @@
+// The bucket at a start: is it there, and may we use it? For development it can be made.
+
+import {
+  CreateBucketCommand,
+  ListObjectsV2Command,
+  PutBucketPolicyCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3'
+import type { S3Options } from './s3.ts'
+import { type CallOptions, call } from './s3-client.ts'
+import { codeOf, hasStatus } from './s3-errors.ts'
+import type { Place } from './s3-read.ts'
+
+/** Starts with a dot, as no key does. */
+const PING_KEY = '.ping'
+/** Health checks wait for two seconds. */
+const PING_TIMEOUT_MS = 1_900
+
+/** Throws what the SDK throws when the bucket cannot be listed or written. */
+export async function checkBucket(place: Place, options: S3Options): Promise<void> {
+  await listable(place).catch(async (error) => {
+    if (!options.createBucket || codeOf(error) !== 'NoSuchBucket') throw error
+    await createBucket(place, options)
+  })
+  await checkWritable(place)
+}
+
+/**
+ * Resolves when a file could be written, and writes none: the condition is judged after the permission. Only
+ * the first time there is nothing that fails it.
+ */
+export async function checkWritable(
+  { client, bucket }: Place,
+  options: CallOptions = {},
+): Promise<void> {
+  const command = new PutObjectCommand({
+    Bucket: bucket,
+    Key: PING_KEY,
+    Body: '',
+    IfNoneMatch: '*',
+  })
+  try {
+    await call((sending) => client.send(command, sending), options)
+  } catch (error) {
+    // 409: somebody else is writing it this moment.
+    if (!hasStatus(error, 409, 412)) throw error
+  }
+}
+
+export async function ping(place: Place): Promise<void> {
+  await checkWritable(place, { timeoutMs: PING_TIMEOUT_MS })
+}
+
+async function listable({ client, bucket }: Place): Promise<void> {
+  // Not HEAD: its answers have no body, and so no reason.
+  const command = new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 })
+  await call((sending) => client.send(command, sending))
+}
+
+/** With a policy that lets everybody read its files, unless URLs are signed. */
+async function createBucket({ client, bucket }: Place, options: S3Options): Promise<void> {
+  const { region, signedForMs } = options
+  const constraint = { CreateBucketConfiguration: { LocationConstraint: region } } as const
+  const command = new CreateBucketCommand({
+    Bucket: bucket,
+    // Its absence means this one region, whose name S3 refuses here.
+    ...(region === 'us-east-1' ? {} : (constraint as object)),
+  })
+  await call((sending) => client.send(command, sending)).catch((error) => {
+    // Another process was faster.
+    if (codeOf(error) !== 'BucketAlreadyOwnedByYou') throw error
+  })
+  if (signedForMs !== undefined) return
+  const policy = new PutBucketPolicyCommand({ Bucket: bucket, Policy: publicReads(bucket) })
+  await call((sending) => client.send(policy, sending))
+}
+
+function publicReads(bucket: string): string {
+  return JSON.stringify({
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Effect: 'Allow',
+        Principal: '*',
+        Action: 's3:GetObject',
+        Resource: `arn:aws:s3:::${bucket}/*`,
+      },
+    ],
+  })
+}

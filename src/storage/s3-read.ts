@@ -1,0 +1,75 @@
+// A stored file is what was found under its key, told by its ETag: not one that took its name since.
+
+import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { contentTypeOfKey } from './keys.ts'
+import { call } from './s3-client.ts'
+import { hasStatus, s3Failed } from './s3-errors.ts'
+import type { ByteRange, StoredFile } from './storage.ts'
+
+export interface Place {
+  client: S3Client
+  bucket: string
+}
+
+export interface FoundObject {
+  size: number
+  etag: string
+}
+
+/** Undefined when there is none. */
+export async function headObject(
+  { client, bucket }: Place,
+  key: string,
+): Promise<FoundObject | undefined> {
+  try {
+    const command = new HeadObjectCommand({ Bucket: bucket, Key: key })
+    const { ContentLength, ETag } = await call((options) => client.send(command, options))
+    return { size: ContentLength ?? 0, etag: ETag ?? '*' }
+  } catch (error) {
+    if (hasStatus(error, 404)) return undefined
+    throw s3Failed('The file could not be looked up', error)
+  }
+}
+
+export async function findFile(place: Place, key: string): Promise<StoredFile | undefined> {
+  const contentType = contentTypeOfKey(key)
+  const found = contentType === undefined ? undefined : await headObject(place, key)
+  if (contentType === undefined || !found) return undefined
+  return { size: found.size, contentType, read: (range) => readRange(place, key, found, range) }
+}
+
+function readRange(
+  place: Place,
+  key: string,
+  found: FoundObject,
+  range?: ByteRange,
+): AsyncIterable<Uint8Array> {
+  if (range) {
+    const { start, end } = range
+    const inside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0
+    if (!(inside && start <= end && end < found.size))
+      throw new RangeError(`bytes ${start}–${end} are not inside a file of ${found.size}`)
+  }
+  return readChunks(place, key, found, range)
+}
+
+/** Holds a connection only while it is iterated; leaving the loop early closes it. */
+async function* readChunks(
+  { client, bucket }: Place,
+  key: string,
+  { etag }: FoundObject,
+  range?: ByteRange,
+): AsyncGenerator<Uint8Array> {
+  try {
+    const command = new GetObjectCommand({
+      Bucket: bucket,
+      Key: key,
+      IfMatch: etag,
+      ...(range ? { Range: `bytes=${range.start}-${range.end}` } : {}),
+    })
+    const { Body } = await call((options) => client.send(command, options))
+    if (Body) yield* Body as AsyncIterable<Uint8Array>
+  } catch (error) {
+    throw s3Failed('The file could not be read', error)
+  }
+}

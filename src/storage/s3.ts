@@ -1,0 +1,184 @@
+// Files in a bucket of AWS S3 or of any service that speaks its language. A file that was put is there for
+// everybody at once: S3 answers a put after it is durable, and reads see it from then on.
+
+import { DeleteObjectCommand, PutObjectCommand, paginateListObjectsV2 } from '@aws-sdk/client-s3'
+import { assertContentType, assertStorageKey, contentTypeOfKey } from './keys.ts'
+import { checkBucket, ping } from './s3-bucket.ts'
+import { bucketUrl, call, createClient } from './s3-client.ts'
+import { hasStatus, s3Failed, s3Unusable } from './s3-errors.ts'
+import type { S3Credentials } from './s3-presign.ts'
+import { findFile, headObject, type Place } from './s3-read.ts'
+import { openSigner } from './s3-signer.ts'
+import { type ListedFile, STORAGE_KEY, type Storage } from './storage.ts'
+
+export interface S3Options {
+  bucket: string
+  region: string
+  /** Of a service other than AWS. */
+  endpoint?: string | undefined
+  /** The bucket in the path instead of the host name. */
+  forcePathStyle: boolean
+  /** Without them, from where the SDK usually finds some. */
+  credentials?: S3Credentials | undefined
+  /** Where clients read the bucket, when not at S3 itself. */
+  publicUrl?: string | undefined
+  /** For a private bucket: how long the URLs that clients get live. */
+  signedForMs?: number | undefined
+  /** Makes the bucket when there is none. */
+  createBucket: boolean
+}
+
+/** A key never means another file. */
+const IMMUTABLE = 'public, max-age=31536000, immutable'
+
+export async function openS3(options: S3Options): Promise<Storage> {
+  const { bucket, region, endpoint, publicUrl, signedForMs } = options
+  const at = endpoint === undefined ? `AWS ${region}` : new URL(endpoint).host
+  const place = `the bucket ${bucket} (${at})`
+  await using starting = new AsyncDisposableStack()
+  const client = starting.adopt(createClient(options), (opened) => opened.destroy())
+  try {
+    const url = await bucketUrl(client, options)
+    await checkBucket({ client, bucket }, options)
+    const signer =
+      signedForMs === undefined
+        ? undefined
+        : starting.use(
+            await openSigner({ client, region, urlPrefix: url, lifetimeMs: signedForMs }),
+          )
+    const storage = createS3(
+      { client, bucket },
+      {
+        place,
+        urlPrefix: publicUrl === undefined ? url : `${publicUrl}/`,
+        ...(signer && { signer }),
+      },
+      starting.move(),
+    )
+    return storage
+  } catch (error) {
+    throw s3Unusable(place, error)
+  }
+}
+
+function createS3(
+  place: Place,
+  told: Pick<Storage, 'place' | 'urlPrefix' | 'signer'>,
+  resources: AsyncDisposable,
+): Storage {
+  const writes = new Set<Promise<void>>()
+  let closed = false
+
+  const checkOpen = () => {
+    if (closed) throw new Error('the storage is closed')
+  }
+  const check = (key: string) => {
+    assertStorageKey(key)
+    checkOpen()
+  }
+  const track = async (write: Promise<void>) => {
+    writes.add(write)
+    try {
+      await write
+    } finally {
+      writes.delete(write)
+    }
+  }
+
+  return {
+    ...told,
+    put: async (key, body, { contentType, signal }) => {
+      check(key)
+      assertContentType(key, contentType)
+      await track(putObject(place, { key, body, contentType, signal }))
+    },
+    open: async (key) => {
+      check(key)
+      return await findFile(place, key)
+    },
+    remove: async (key) => {
+      check(key)
+      await track(removeObject(place, key))
+    },
+    list: () => {
+      checkOpen()
+      return listObjects(place)
+    },
+    mark: async (id) => {
+      checkOpen()
+      const body = Buffer.from('By this file Vitrine knows the bucket again.\n')
+      const contentType = 'text/plain'
+      await track(putObject(place, { key: markOf(id), body, contentType, signal: undefined }))
+    },
+    isMarked: async (id) => {
+      checkOpen()
+      return (await headObject(place, markOf(id))) !== undefined
+    },
+    ping: async () => {
+      checkOpen()
+      await ping(place).catch((error) => {
+        throw s3Failed('Files can not be written', error)
+      })
+    },
+    [Symbol.asyncDispose]: async () => {
+      closed = true
+      await Promise.allSettled(writes)
+      await resources[Symbol.asyncDispose]()
+    },
+  }
+}
+
+interface Put {
+  key: string
+  body: Uint8Array
+  contentType: string
+  signal: AbortSignal | undefined
+}
+
+/** With a checksum that S3 compares: the SDK adds it, as it does to every put. */
+async function putObject({ client, bucket }: Place, put: Put): Promise<void> {
+  const { key, body, contentType, signal } = put
+  const command = new PutObjectCommand({
+    Bucket: bucket,
+    Key: key,
+    Body: body,
+    ContentType: contentType,
+    CacheControl: IMMUTABLE,
+    ChecksumAlgorithm: 'CRC32',
+  })
+  try {
+    await call((options) => client.send(command, options), { signal })
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason
+    throw s3Failed('The file could not be stored', error)
+  }
+}
+
+async function removeObject({ client, bucket }: Place, key: string): Promise<void> {
+  try {
+    const command = new DeleteObjectCommand({ Bucket: bucket, Key: key })
+    await call((options) => client.send(command, options))
+  } catch (error) {
+    if (hasStatus(error, 404)) return
+    throw s3Failed('The file could not be removed', error)
+  }
+}
+
+/** Names that no key has are passed by: the bucket may hold other things. */
+async function* listObjects({ client, bucket }: Place): AsyncGenerator<ListedFile> {
+  try {
+    for await (const { Contents = [] } of paginateListObjectsV2({ client }, { Bucket: bucket })) {
+      for (const { Key: key = '', LastModified: putAt } of Contents) {
+        const isFile = STORAGE_KEY.test(key) && contentTypeOfKey(key) !== undefined
+        if (isFile && putAt) yield { key, putAt }
+      }
+    }
+  } catch (error) {
+    throw s3Failed('The files could not be listed', error)
+  }
+}
+
+/** Starts with a dot, as no key does. */
+function markOf(id: string): string {
+  return `.store-${id}`
+}
