@@ -2,12 +2,17 @@
 
 import type { PostgresQueueOptions } from './postgres.ts'
 import type { Queue } from './queue.ts'
+import type { RabbitmqQueueOptions } from './rabbitmq.ts'
 
-export type QueueOptions = { kind: 'postgres' } & PostgresQueueOptions
+export type QueueOptions =
+  | ({ kind: 'postgres' } & PostgresQueueOptions)
+  | ({ kind: 'rabbitmq' } & RabbitmqQueueOptions)
 
 export async function openQueue(options: QueueOptions): Promise<Queue> {
   switch (options.kind) {
     case 'postgres':
       return (await import('./postgres.ts')).openPostgresQueue(options)
+    case 'rabbitmq':
+      return (await import('./rabbitmq.ts')).openRabbitmqQueue(options)
   }
 }

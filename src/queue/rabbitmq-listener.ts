@@ -1,0 +1,175 @@
+// Bells from RabbitMQ. The broker hands out as many as there may be calls under way, so that nothing waits
+// here that could be heard elsewhere. What is no bell goes to the dead queue and never comes round again.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AsyncMessage, Channel, Connection, HeaderFields } from 'rabbitmq-client'
+import type { Logger } from '../observability/logger.ts'
+import { isRefusal, type Refusal, readMessage } from './messages.ts'
+import type { Answer, BellHandler } from './queue.ts'
+import type { Publisher } from './rabbitmq-publisher.ts'
+import type { Trouble } from './rabbitmq-server.ts'
+import { deadOf, declare, openChannel, type Topology } from './rabbitmq-topology.ts'
+
+export interface ListenerOptions {
+  connection: Connection
+  topology: Topology
+  /** For what belongs into the dead queue. */
+  publisher: Publisher
+  handler: BellHandler
+  concurrency: number
+  signal: AbortSignal
+  trouble: Trouble
+  log: Logger
+}
+
+const PART = 'listening'
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 5_000
+/** Before something is given back that could not be dealt with: it comes round again at once. */
+const GIVE_BACK_MS = 1_000
+
+/** What the broker is told about a message. */
+type Verdict = 'ack' | 'give back'
+
+/** Listens until `signal` is aborted and all calls have ended, over any number of channels. */
+export async function listen(options: ListenerOptions): Promise<void> {
+  const { signal, trouble } = options
+  const judge = createJudge(options)
+  let pauseMs = FIRST_PAUSE_MS
+  while (!signal.aborted) {
+    try {
+      await hear(options, judge, () => {
+        trouble.end(PART)
+        pauseMs = FIRST_PAUSE_MS
+      })
+    } catch (error) {
+      if (signal.aborted) return
+      trouble.begin(PART, error)
+      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+    }
+  }
+}
+
+/** Listens on one channel until it ends or `signal` is aborted. Its calls have ended then, for no other channel can acknowledge them. */
+async function hear(
+  { connection, topology, concurrency, signal }: ListenerOptions,
+  judge: (message: AsyncMessage) => Promise<Verdict>,
+  onReady: () => void,
+): Promise<void> {
+  const { promise: ended, resolve: end, reject: lose } = Promise.withResolvers<void>()
+  ended.catch(() => {})
+  const aborted = () => end()
+  signal.addEventListener('abort', aborted, { once: true })
+  const calls = new Set<Promise<void>>()
+  const channel = await orAborted(openListening(connection, topology), signal)
+  if (!channel) return
+  channel.once('basic.cancel', (_tag, error) => lose(error))
+  channel.once('close', () => lose(new Error('the channel was closed')))
+  channel.on('error', lose)
+  try {
+    await channel.basicQos({ prefetchCount: concurrency })
+    const { consumerTag } = await channel.basicConsume({ queue: topology.queue }, (message) => {
+      if (signal.aborted) return // given back with the channel
+      const call = judge(message)
+        .then((verdict) => tell(channel, message, verdict))
+        .finally(() => calls.delete(call))
+      calls.add(call)
+    })
+    onReady()
+    if (signal.aborted) end()
+    await ended
+    if (channel.active) await channel.basicCancel({ consumerTag })
+  } finally {
+    signal.removeEventListener('abort', aborted)
+    await Promise.all(calls)
+    await channel.close()
+  }
+}
+
+async function openListening(connection: Connection, topology: Topology): Promise<Channel> {
+  await declare(connection, topology)
+  return await openChannel(connection)
+}
+
+/** Undefined when aborted before: nobody waits for a broker that is away. */
+async function orAborted(
+  opening: Promise<Channel>,
+  signal: AbortSignal,
+): Promise<Channel | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  const aborted = () => resolve(undefined)
+  signal.addEventListener('abort', aborted, { once: true })
+  if (signal.aborted) aborted()
+  try {
+    return await Promise.race([opening, promise])
+  } finally {
+    signal.removeEventListener('abort', aborted)
+    opening.catch(() => {})
+  }
+}
+
+/** On a channel that is gone there is nobody to tell: the broker has taken the message back. */
+function tell(channel: Channel, { deliveryTag }: AsyncMessage, verdict: Verdict): void {
+  if (!channel.active) return
+  if (verdict === 'ack') channel.basicAck({ deliveryTag })
+  else channel.basicNack({ deliveryTag, requeue: true })
+}
+
+/** Never rejects. */
+function createJudge({ handler, topology, publisher, signal, log }: ListenerOptions) {
+  const told = new Set<string>()
+
+  const giveBackLater = async (): Promise<Verdict> => {
+    await sleep(GIVE_BACK_MS, undefined, { signal }).catch(() => {})
+    return 'give back'
+  }
+  const ask = async (jobId: string, death: string | undefined): Promise<Answer> => {
+    try {
+      return await handler(jobId, death)
+    } catch (error) {
+      log.error({ job_id: jobId, err: error }, 'a bell was not answered')
+      return 'heard'
+    }
+  }
+  const refuse = async (message: AsyncMessage, refusal: Refusal): Promise<Verdict> => {
+    const { reason, detail } = refusal
+    const level = told.has(reason) ? 'debug' : 'warn'
+    told.add(reason)
+    log[level](
+      { reason, message_id: message.messageId },
+      `a message that is no bell was moved to ${deadOf(topology)}: ${detail}`,
+    )
+    const headers = { ...message.headers, 'vitrine-reason': reason, 'vitrine-detail': detail }
+    const envelope = { ...propertiesOf(message), headers, exchange: deadOf(topology) }
+    try {
+      await publisher.publish([{ envelope, body: message.body }])
+      return 'ack'
+    } catch (error) {
+      log.debug({ err: error }, 'a message could not be moved')
+      return await giveBackLater()
+    }
+  }
+  return async (message: AsyncMessage): Promise<Verdict> => {
+    const read = readMessage(message.body)
+    if (isRefusal(read)) return await refuse(message, read)
+    const { jobId, death } = read
+    const answer = await ask(jobId, death)
+    if (answer === 'unknown') return await refuse(message, unknownJob)
+    if (answer === 'heard') return 'ack'
+    if (signal.aborted) return 'give back'
+    // A bell is rung again by its announcer, a dead job's message by nobody.
+    return death === undefined ? 'ack' : await giveBackLater()
+  }
+}
+
+const unknownJob: Refusal = { reason: 'unknown_job', detail: 'There is no such job.' }
+
+/** Of what came with it, what tells of the body and of its sender; the rest is about how it got here. */
+const kept = ['contentType', 'contentEncoding', 'messageId', 'type', 'appId'] as const
+
+function propertiesOf(message: AsyncMessage): Pick<HeaderFields, (typeof kept)[number]> {
+  return Object.fromEntries(
+    kept.flatMap((name) => (message[name] === undefined ? [] : [[name, message[name]]])),
+  )
+}

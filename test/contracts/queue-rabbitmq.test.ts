@@ -1,0 +1,289 @@
+// RabbitMQ as the doorbell: the contract, and what only a broker can show.
+
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { openQueue } from '../../src/queue/open.ts'
+import type { Answer, Queue } from '../../src/queue/queue.ts'
+import { silent } from '../jobs/support.ts'
+import { eventually } from '../support/eventually.ts'
+import {
+  type Broker,
+  connectBroker,
+  describeOnRabbitmq,
+  rabbitmqUrl,
+  serverAt,
+} from '../support/rabbitmq.ts'
+import { describeQueue, type TestQueue } from './queue.ts'
+
+type Type = 'quorum' | 'classic'
+
+function open(queue: string, type: Type = 'quorum', url = rabbitmqUrl): Promise<Queue> {
+  const options = { server: serverAt(url), topology: { queue, type }, log: silent }
+  return openQueue({ kind: 'rabbitmq', ...options })
+}
+
+const newIds = (count: number) => Array.from({ length: count }, () => randomUUID())
+
+async function create(type: Type): Promise<TestQueue> {
+  const resources = new AsyncDisposableStack()
+  const broker = resources.use(await connectBroker())
+  const name = broker.queue()
+  return {
+    queue: resources.use(await open(name, type)),
+    another: resources.use(await open(name, type)),
+    jobs: async (count) => newIds(count),
+    answer: async () => 'heard',
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+describeOnRabbitmq('RabbitMQ', () => {
+  describeQueue('RabbitMQ, quorum queue', () => create('quorum'))
+  describeQueue('RabbitMQ, classic queue', () => create('classic'))
+
+  describe('a queue in RabbitMQ', () => {
+    let broker: Broker
+    let name: string
+    let dead: string
+    let queue: Queue
+    let stopping: AbortController
+    let listening: Promise<void>[]
+    before(async () => {
+      broker = await connectBroker()
+      name = broker.queue()
+      dead = `${name}.dead`
+      queue = await open(name)
+    })
+    after(async () => {
+      await queue[Symbol.asyncDispose]()
+      await broker[Symbol.asyncDispose]()
+    })
+    afterEach(async () => {
+      await stop()
+      await broker.connection.queuePurge(name)
+      await broker.connection.queuePurge(dead)
+    })
+    const stop = async () => {
+      stopping?.abort()
+      await Promise.all(listening ?? [])
+      listening = []
+    }
+
+    const listen = (answer: (id: string) => Answer | Promise<Answer>, concurrency = 4) => {
+      stopping = new AbortController()
+      const heard: [string, string | undefined][] = []
+      const handler = async (id: string, death?: string) => {
+        heard.push([id, death])
+        return await answer(id)
+      }
+      listening = [queue.listen(handler, { concurrency, signal: stopping.signal })]
+      return heard
+    }
+    const taken = (from: string) =>
+      eventually(async () => (await broker.take(from)) ?? assert.fail('there is no message'))
+    const isEmpty = async () =>
+      assert.deepEqual({ ...(await queue.ping()), listeners: 0 }, figures(0, 0, 0))
+    const figures = (bells: number, listeners: number, dead_letters: number) => ({
+      bells,
+      listeners,
+      dead_letters,
+    })
+
+    const garbage: [string, unknown, object, string][] = [
+      ['no JSON', 'hello', {}, 'not_json'],
+      ['bytes', Buffer.from([0, 255, 128]), {}, 'not_json'],
+      ['nothing at all', Buffer.alloc(0), {}, 'not_json'],
+      ['broken JSON', Buffer.from('{"version":1'), { contentType: 'application/json' }, 'not_json'],
+      ['a list', [1, 2], {}, 'not_ours'],
+      [
+        'the message of another service',
+        { image_url: 'http://shop.example/a.jpg' },
+        {},
+        'not_ours',
+      ],
+      ['an id that is none', { version: 1, job: '../../etc/passwd' }, {}, 'not_ours'],
+      ['a newer form', { version: 2, bell: 'x' }, {}, 'unknown_version'],
+      ['a large one', 'x'.repeat(1_000_000), {}, 'not_json'],
+      [
+        'one with odd headers',
+        'x',
+        {
+          headers: {
+            deep: { er: [1, 'a', { b: null }] },
+            'vitrine-reason': 7,
+            at: new Date(0),
+            long: 2 ** 40,
+            no: null,
+          },
+          messageId: 'x'.repeat(255),
+          priority: 9,
+        },
+        'not_json',
+      ],
+    ]
+    for (const [what, body, envelope, reason] of garbage) {
+      test(`${what} goes to the dead queue with its reason, and what follows is heard`, async () => {
+        const heard = listen(() => 'heard')
+        const id = randomUUID()
+        await broker.send(name, body, envelope)
+        await queue.announce([id])
+        await eventually(() => assert.deepEqual(heard, [[id, undefined]]))
+        const { body: kept, headers } = await taken(dead)
+        assert.equal(headers['vitrine-reason'], reason)
+        assert.equal(typeof headers['vitrine-detail'], 'string')
+        assert.deepEqual(Buffer.from(JSON.stringify(kept)), Buffer.from(JSON.stringify(body)))
+        await stop()
+        await isEmpty()
+      })
+    }
+
+    test('a bell for a job that does not exist goes to the dead queue', async () => {
+      const heard = listen(() => 'unknown')
+      const id = randomUUID()
+      await queue.announce([id])
+      const { body, headers } = await taken(dead)
+      assert.deepEqual(body, { version: 1, job: id })
+      assert.equal(headers['vitrine-reason'], 'unknown_job')
+      assert.equal(heard.length, 1)
+    })
+
+    test('what is dead lies in the dead queue for operators, and can be put back', async () => {
+      const letter = { jobId: randomUUID(), death: randomUUID() }
+      const details = {
+        code: 'dns_failed',
+        stage: 'download',
+        attempts: 3,
+        image_id: 'i',
+        product_id: 'p',
+      }
+      await queue.bury?.([{ ...letter, details }])
+      const { body } = await taken(dead)
+      assert.deepEqual(body, { ...details, version: 1, job: letter.jobId, death: letter.death })
+      const heard = listen(() => 'heard')
+      await broker.send(name, body)
+      await eventually(() => assert.deepEqual(heard, [[letter.jobId, letter.death]]))
+    })
+
+    test('a dead message that nobody could answer comes round again, a bell is left to its announcer', async () => {
+      const heard = listen(() => (heard.length < 3 ? 'unheard' : 'heard'))
+      const [job, bell, death] = [randomUUID(), randomUUID(), randomUUID()]
+      await broker.send(name, { version: 1, job, death })
+      await queue.announce([bell])
+      await eventually(() =>
+        assert.deepEqual(
+          [...heard].sort(),
+          [
+            [job, death],
+            [job, death],
+            [bell, undefined],
+          ].sort(),
+        ),
+      )
+      await stop()
+      await isEmpty()
+    })
+
+    test('a message that nobody ever answers ends in the dead queue', async () => {
+      const body = { version: 1, job: randomUUID(), death: randomUUID() }
+      await broker.send(name, body)
+      for (let round = 0; round < 25; round++) {
+        const channel = await broker.connection.acquire()
+        const message = await channel.basicGet(name)
+        if (message) channel.basicNack({ deliveryTag: message.deliveryTag, requeue: true })
+        await channel.close()
+      }
+      assert.deepEqual((await taken(dead)).body, body)
+    })
+
+    test('what is heard is out of the queue before its work is done; what is given back is not lost', async () => {
+      const { promise: gate, resolve: release } = Promise.withResolvers<void>()
+      const heard = listen(async () => {
+        if (heard.length <= 2) return 'heard'
+        await gate
+        return 'unheard'
+      }, 2)
+      await queue.announce(newIds(10))
+      await eventually(() => assert.equal(heard.length, 4))
+      await eventually(async () => assert.deepEqual(await queue.ping(), figures(6, 1, 0)))
+      stopping.abort()
+      release()
+      await stop()
+      await eventually(async () => assert.deepEqual(await queue.ping(), figures(8, 0, 0)))
+    })
+
+    test('a queue that is deleted comes back, with whoever listened', async () => {
+      const heard = listen(() => 'heard')
+      await queue.announce(newIds(1))
+      await eventually(() => assert.equal(heard.length, 1))
+      await broker.connection.queueDelete(name)
+      const [id] = newIds(1)
+      await eventually(async () => {
+        await queue.announce([id!])
+        assert.ok(heard.some(([heardId]) => heardId === id))
+      })
+    })
+
+    test('closing while announcements are under way rejects or keeps them', async () => {
+      const busy = await open(name)
+      const announced = busy.announce(newIds(1_000)).catch((error) => {
+        assert.equal(error.code, 'unavailable')
+      })
+      await busy[Symbol.asyncDispose]()
+      await announced
+      await assert.rejects(busy.announce(newIds(1)), { code: 'unavailable' })
+      await assert.rejects(busy.ping(), { code: 'unavailable' })
+    })
+  })
+
+  describe('a queue that was declared otherwise', () => {
+    let broker: Broker
+    before(async () => {
+      broker = await connectBroker()
+    })
+    after(() => broker[Symbol.asyncDispose]())
+
+    const declared = async (options: object) => {
+      const queue = broker.queue()
+      await broker.connection.queueDeclare({ queue, durable: true, ...options })
+      return queue
+    }
+    const others: [string, object][] = [
+      ['a plain one', {}],
+      ['one with a limit', { arguments: { 'x-max-length': 10_000, 'x-message-ttl': 3_600_000 } }],
+      ['one that does not last', { durable: false }],
+      ['a quorum queue without dead letters', { arguments: { 'x-queue-type': 'quorum' } }],
+    ]
+    for (const [what, options] of others) {
+      test(`${what} is refused with what to do, and used as it is where that is asked for`, async () => {
+        const name = await declared(options)
+        await assert.rejects(open(name), (error: Error) => {
+          for (const part of [
+            name,
+            /inequivalent/,
+            /delete it/,
+            /RABBITMQ_IMAGE_QUEUE/,
+            /RABBITMQ_QUEUE_TYPE=classic/,
+          ])
+            assert.match(error.message, part instanceof RegExp ? part : new RegExp(part))
+          return true
+        })
+        await using queue = await open(name, 'classic')
+        const [id] = newIds(1)
+        await queue.announce([id!])
+        await broker.send(name, 'garbage')
+        const stopping = new AbortController()
+        const heard: string[] = []
+        const handler = async (jobId: string): Promise<Answer> => {
+          heard.push(jobId)
+          return 'heard'
+        }
+        const ended = queue.listen(handler, { concurrency: 2, signal: stopping.signal })
+        await eventually(() => assert.deepEqual(heard, [id]))
+        await eventually(async () => assert.equal((await queue.ping())?.dead_letters, 1))
+        stopping.abort()
+        await ended
+      })
+    }
+  })
+})
