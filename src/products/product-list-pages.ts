@@ -2,7 +2,8 @@
 // further than the page. The rest is bounded whatever the planner believes of it:
 //
 //   near      the next 2,000 rows of the order, looked at one by one: enough for what is common
-//   matching  else all that the filter selects, by its own index, up to 5,000: enough for what is rare
+//   matching  else all that the filter selects, by its own index, up to 5,000 (by name 50,000): enough for
+//             what is rare
 //   further   else the order, on and on until the page is full: neither rare nor near
 
 import { sql } from 'kysely'
@@ -15,6 +16,11 @@ import { imagesJson, productColumns } from './product-store.ts'
 const NEAR = sql.lit(2_000)
 /** Of a million rows, those of a filter met by more of them are met every 200 rows of a walk. */
 const RARE = 5_000
+/**
+ * In the order of names what shares a word stands together, and may begin at the far end: 12,500 oak chairs
+ * of a million products were met after a walk of 1.1 s, and are looked up in 40 ms.
+ */
+const RARE_BY_NAME = 50_000
 
 /** Of a filter that the index of the order answers alone. */
 export function orderedPage(query: ProductListQuery, { scope }: Conditions): PageParts {
@@ -30,8 +36,9 @@ export function searchedPage(query: ProductListQuery, conditions: Conditions): P
   const { limit } = query
   const { scope, test, index, lookup } = conditions
   const { columns, order, after } = orderOf(query)
+  const rare = /name/.test(query.sort) ? RARE_BY_NAME : RARE
   const isFull = sql`(SELECT count(*) FROM near) = ${limit}`
-  const isRare = sql`(SELECT count(*) FROM matching) <= ${sql.lit(RARE)}`
+  const isRare = sql`(SELECT count(*) FROM matching) <= ${sql.lit(rare)}`
   const near = sql`near AS MATERIALIZED (
     SELECT ${columns} FROM (
       SELECT * FROM products WHERE ${and(...scope, ...after)}
@@ -39,7 +46,7 @@ export function searchedPage(query: ProductListQuery, conditions: Conditions): P
     WHERE ${and(...test)} ORDER BY ${order} LIMIT ${limit})`
   const matching = sql`matching AS MATERIALIZED (
     SELECT ${columns} FROM products
-    WHERE ${and(...scope, ...test, ...index)} AND NOT ${isFull} ${lookup} LIMIT ${sql.lit(RARE + 1)})`
+    WHERE ${and(...scope, ...test, ...index)} AND NOT ${isFull} ${lookup} LIMIT ${sql.lit(rare + 1)})`
   const further = sql`
     SELECT * FROM products WHERE ${and(...scope, ...after)} AND NOT ${isRare}
     ORDER BY ${order} ${asFarAsNeeded}`

@@ -95,6 +95,12 @@ const distant: Case[] = [
   { filter: { words: 'the', nameContains: 'chair' }, sorts: ['-product_name'] },
 ]
 
+/** Common, and all in one place of the order, nine tenths of it further on. */
+const together: Case[] = [
+  { filter: { nameContains: 'steel' }, sorts: ['product_name'] },
+  { filter: { words: 'steel' }, sorts: ['product_name'] },
+]
+
 const ranked: Case[] = [
   { filter: { words: 'kitchen' }, sorts: ['relevance'] },
   { filter: { words: 'kitchen cha' }, sorts: ['relevance'] },
@@ -109,6 +115,7 @@ const bounds: [name: string, cases: Case[], bound: { removed: number; buffers: n
   ['by index alone', exact, { removed: 500, buffers: 100 }],
   ['looked for', searched, { removed: NEAR + RARE, buffers: NEAR + RARE }],
   ['far away', distant, { removed: PRODUCTS, buffers: 15_000 }],
+  ['where they stand together', together, { removed: NEAR + RARE, buffers: 15_000 }],
   ['by relevance', ranked, { removed: PRODUCTS, buffers: 5_000 }],
 ]
 
