@@ -6,9 +6,9 @@ import {
   PutBucketPolicyCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
-import type { S3Options } from './s3.ts'
 import { type CallOptions, call } from './s3-client.ts'
 import { codeOf, hasStatus } from './s3-errors.ts'
+import type { S3Options } from './s3-options.ts'
 import type { Place } from './s3-read.ts'
 
 /** Starts with a dot, as no key does. */

@@ -1,7 +1,7 @@
 // The SDK's client with bounded times: nothing here waits for ever, and everything can be aborted.
 
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
-import type { S3Options } from './s3.ts'
+import type { S3Options } from './s3-options.ts'
 
 const CONNECT_TIMEOUT_MS = 3_000
 /** Of one try, until the answer begins; the largest rendition goes over 10 Mbit/s in it. */

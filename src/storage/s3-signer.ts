@@ -29,8 +29,8 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
   const periodMs = Math.floor(lifetimeMs / 2_000) * 1_000
   const lifetimeSeconds = Math.floor(lifetimeMs / 1_000)
   // The SDK notices when this machine's clock is wrong.
-  const now = () => Date.now() + client.config.systemClockOffset
-  const periodStart = () => Math.floor(now() / periodMs) * periodMs
+  const offset = () => client.config.systemClockOffset
+  const periodStart = () => Math.floor((Date.now() + offset()) / periodMs) * periodMs
 
   let held: Held = await client.config.credentials()
   let current: { signedAt: number; presign: (url: string) => string } | undefined
@@ -39,7 +39,7 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
     timer = setTimeout(renew, Math.min(Math.max(afterMs, RETRY_MS), LONGEST_TIMER_MS)).unref()
   }
   const untilRenewal = ({ expiration }: Held) =>
-    expiration && expiration.getTime() - now() - RENEW_BEFORE_MS
+    expiration && expiration.getTime() - Date.now() - offset() - RENEW_BEFORE_MS
   const renew = () => {
     client.config.credentials().then(
       (fresh) => {
@@ -66,7 +66,8 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
     },
     // With temporary credentials a URL lives no longer than they do.
     periodEnd: () =>
-      Math.min(periodStart() + periodMs, held.expiration?.getTime() ?? Number.POSITIVE_INFINITY),
+      Math.min(periodStart() + periodMs, held.expiration?.getTime() ?? Number.POSITIVE_INFINITY) -
+      offset(),
     [Symbol.dispose]: () => {
       clearTimeout(timer)
       timer = undefined

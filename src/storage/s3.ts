@@ -6,27 +6,12 @@ import { assertContentType, assertStorageKey, contentTypeOfKey } from './keys.ts
 import { checkBucket, ping } from './s3-bucket.ts'
 import { bucketUrl, call, createClient } from './s3-client.ts'
 import { hasStatus, s3Failed, s3Unusable } from './s3-errors.ts'
-import type { S3Credentials } from './s3-presign.ts'
+import type { S3Options } from './s3-options.ts'
 import { findFile, headObject, type Place } from './s3-read.ts'
 import { openSigner } from './s3-signer.ts'
 import { type ListedFile, STORAGE_KEY, type Storage } from './storage.ts'
 
-export interface S3Options {
-  bucket: string
-  region: string
-  /** Of a service other than AWS. */
-  endpoint?: string | undefined
-  /** The bucket in the path instead of the host name. */
-  forcePathStyle: boolean
-  /** Without them, from where the SDK usually finds some. */
-  credentials?: S3Credentials | undefined
-  /** Where clients read the bucket, when not at S3 itself. */
-  publicUrl?: string | undefined
-  /** For a private bucket: how long the URLs that clients get live. */
-  signedForMs?: number | undefined
-  /** Makes the bucket when there is none. */
-  createBucket: boolean
-}
+export type { S3Options }
 
 /** A key never means another file. */
 const IMMUTABLE = 'public, max-age=31536000, immutable'

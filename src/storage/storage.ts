@@ -45,7 +45,7 @@ export interface PutOptions {
  */
 export interface UrlSigner {
   sign(key: string): string
-  /** When the period ends, in milliseconds since 1970: an answer with signed URLs is given until then and not again. */
+  /** When the period ends, in milliseconds since 1970 by the clock of this machine: an answer with signed URLs is given until then and not again. */
   periodEnd(): number
 }
 
