@@ -16,7 +16,7 @@ import { createAddressPolicy } from '../outbound/address-policy.ts'
 import { createProductSnapshots } from '../products/product-snapshots.ts'
 import { createProducts } from '../products/products.ts'
 import { openQueue } from '../queue/open.ts'
-import { openStorage } from '../storage/open.ts'
+import { waitForStorage } from '../storage/wait.ts'
 import { findFreePort } from './free-port.ts'
 import { orExplain } from './listen.ts'
 import { openPurgers } from './purgers.ts'
@@ -75,10 +75,16 @@ async function start(
     }),
   )
   await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
-  const storage = starting.use(await openStorage({ kind: 'filesystem', ...config.storage }))
-  // The embedded database lies beside its pictures: one cannot be mistaken without the other.
-  if (database.engine === 'postgres')
-    await checkStore({ database, storage, place: config.storage.directory })
+  const storage = starting.use(
+    await waitForStorage(config.storage, {
+      timeoutMs: config.startTimeoutMs,
+      log: logOf('storage'),
+      signal,
+    }),
+  )
+  // The embedded database and its folder lie in one place: one cannot be mistaken without the other.
+  if (database.engine === 'postgres' || config.storage.kind !== 'filesystem')
+    await checkStore({ database, storage })
   const queue = starting.use(await openQueue({ kind: 'postgres', database, log: logOf('queue') }))
   const relay = starting.use(openRelay({ database, log: logOf('events') }))
   const health = createHealth({
@@ -96,7 +102,7 @@ async function start(
       ? await orExplain(findFreePort(host), { host, port: 0 })
       : config.server.port
   const publicUrl = config.server.publicUrl ?? `http://localhost:${port}`
-  const mediaUrls = createMediaUrls({ prefix: storage.urlPrefix, publicUrl })
+  const mediaUrls = createMediaUrls({ storage, publicUrl })
   const policy = createAddressPolicy(config.outbound)
   const imageJob = defineImageJob(config.jobs)
   const products = createProducts({

@@ -8,15 +8,13 @@ import type { Storage } from '../storage/storage.ts'
 export interface MarkedStore {
   database: Database
   storage: Storage
-  /** Where the store is, for the operator. */
-  place: string
 }
 
 /**
  * Marks the store if none is marked yet, of several processes one; else throws an Error for the operator
  * when this is not the one that is.
  */
-export async function checkStore({ database, storage, place }: MarkedStore): Promise<void> {
+export async function checkStore({ database, storage }: MarkedStore): Promise<void> {
   // The lock makes the others wait until the mark can be found.
   const isOurs = await database.transaction(async (tx) => {
     const { mark, isPlaced } = await lockMark(tx)
@@ -26,12 +24,12 @@ export async function checkStore({ database, storage, place }: MarkedStore): Pro
   })
   if (isOurs) return
   throw new Error(
-    `the pictures of this database are kept elsewhere than in ${place}: every process needs the same store, so check DATA_DIR and what is mounted there; if this is where they shall be from now on, run \`vitrine storage adopt\``,
+    `the pictures of this database are kept elsewhere than in ${storage.place}: every process needs the same store, so check S3_BUCKET_NAME, or DATA_DIR and what is mounted there; if this is where they shall be from now on, run \`vitrine storage adopt\``,
   )
 }
 
 /** Makes this store the one of the database, whatever was before. */
-export async function adoptStore({ database, storage }: Omit<MarkedStore, 'place'>): Promise<void> {
+export async function adoptStore({ database, storage }: MarkedStore): Promise<void> {
   await database.transaction(async (tx) => {
     const { mark } = await lockMark(tx)
     await placeMark(tx, storage, mark)

@@ -47,12 +47,19 @@ const MAX_SILENCE_MS = 3_000
 /** A statement of ours takes milliseconds; a server that is gone without a word is noticed after half a minute. */
 const PATIENCE_MS = 2_000
 
+/** What is kept. */
+export interface Versioned {
+  readonly version: number
+  /** When it may not be served any more, in milliseconds since 1970; undefined for what does not end by itself. */
+  readonly goodUntil?: number | undefined
+}
+
 interface Flight<V> {
   value: Promise<V | undefined>
   startedAt: number
 }
 
-export function createReadThrough<V extends { version: number }>(
+export function createReadThrough<V extends Versioned>(
   options: ReadThroughOptions<V>,
 ): ReadThrough<V> {
   const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf } = options
@@ -64,6 +71,11 @@ export function createReadThrough<V extends { version: number }>(
   })
   const floors = createFloors(now)
   const flights = new Map<string, Flight<V>>()
+
+  const held = (key: string): V | undefined => {
+    const entry = entries.get(key)
+    return entry?.goodUntil !== undefined && entry.goodUntil <= Date.now() ? undefined : entry
+  }
 
   const raise = (key: string, version: number) => {
     if (!floors.raise(key, version)) return
@@ -100,7 +112,7 @@ export function createReadThrough<V extends { version: number }>(
 
   /** What may answer while the truth is away. Looked up then: a write may have dropped it meanwhile. */
   const remembered = (key: string) => {
-    const value = entries.get(key)
+    const value = held(key)
     const silentMs = now() - (currentAsOf() ?? Number.NEGATIVE_INFINITY)
     if (!value || silentMs > maxStaleMs) return undefined
     return { value, ageSeconds: Math.ceil(silentMs / 1000) }
@@ -109,7 +121,7 @@ export function createReadThrough<V extends { version: number }>(
   /** What is certain to be current. */
   const recall = (key: string): V | undefined => {
     const known = currentAsOf()
-    return known !== undefined && now() - known <= MAX_SILENCE_MS ? entries.get(key) : undefined
+    return known !== undefined && now() - known <= MAX_SILENCE_MS ? held(key) : undefined
   }
 
   return {
@@ -119,7 +131,7 @@ export function createReadThrough<V extends { version: number }>(
     get: async (key) => {
       const current = recall(key)
       if (current) return { value: current }
-      const entry = entries.get(key)
+      const entry = held(key)
       const flight = join(key)
       try {
         if (entry && !(await settlesWithin(flight.value, flight.startedAt + patienceMs - now()))) {

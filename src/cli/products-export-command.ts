@@ -44,9 +44,9 @@ Exit codes: 0 all products are printed, 1 it did not reach the end, 2 wrong usag
 async function* readPages(config: Config, signal: AbortSignal) {
   await using stack = new AsyncDisposableStack()
   const { db } = stack.use(await openCatalogueDatabase(config, signal))
-  const storage = stack.use(await openStorage({ kind: 'filesystem', ...config.storage }))
+  const storage = stack.use(await openStorage(config.storage))
   const publicUrl = config.server.publicUrl ?? 'http://localhost'
-  const mediaUrls = createMediaUrls({ prefix: storage.urlPrefix, publicUrl })
+  const mediaUrls = createMediaUrls({ storage, publicUrl })
   for await (const page of exportProducts({ db, mediaUrls })) {
     const text = page.map((product) => `${JSON.stringify(product)}\n`).join('')
     yield { text, count: page.length }

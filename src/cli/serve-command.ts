@@ -36,10 +36,12 @@ async function serve(loaded: LoadedConfig): Promise<number> {
 }
 
 /** Whoever is meant to reach the service from elsewhere is meant to see its pictures. */
-function unreachableLinks({ config: { role, server }, settings }: LoadedConfig): string[] {
+function unreachableLinks({ config, settings }: LoadedConfig): string[] {
+  const { role, server, storage } = config
   const publicUrl = settings.find(({ name }) => name === 'PUBLIC_URL')
   const isLocal = /^(localhost|127\..*|::1)$/.test(server.host)
   if (role === 'worker' || isLocal || publicUrl?.source !== 'default') return []
+  if (storage.kind === 's3') return []
   return [
     `PUBLIC_URL is not set: links to pictures start with ${publicUrl.value}, which leads nowhere from other machines; set it to the address that clients use`,
   ]
@@ -48,12 +50,19 @@ function unreachableLinks({ config: { role, server }, settings }: LoadedConfig):
 /** Three lines: what runs where. */
 function banner({ role, database, dataDir, storage }: Config, { url }: Running): string {
   const api = url === undefined ? 'no API in this process' : `API ${url}/api/v1`
+  const isEmbedded = database.engine === 'pglite'
+  const rows = isEmbedded ? 'embedded database' : `PostgreSQL ${database.connection.host}`
+  const caution = isEmbedded ? ' (survives a crash, not a power cut: use PostgreSQL for that)' : ''
   const data =
-    database.engine === 'pglite'
-      ? `embedded database and pictures in ${dataDir} (survives a crash, not a power cut: use PostgreSQL for that)`
-      : `PostgreSQL ${database.connection.host}, pictures in ${storage.directory}`
+    isEmbedded && storage.kind === 'filesystem'
+      ? `embedded database and pictures in ${dataDir}${caution}`
+      : `${rows}${caution}, pictures in ${placeOf(storage)}`
   const documents = url === undefined ? 'see docs/configuration.md' : `${url}/docs`
   return `Vitrine (${role}): ${api}\nData: ${data}\nDocs: ${documents}\n`
+}
+
+function placeOf(storage: Config['storage']): string {
+  return storage.kind === 'filesystem' ? storage.directory : `the bucket ${storage.bucket}`
 }
 
 /** For giving back what did not finish, and closing: with the default, everything is over before Kubernetes kills at 30 s. */

@@ -16,9 +16,9 @@ marked: its pictures would not be found. This command marks the store of these s
   run: async () => {
     const { config } = loadSettings()
     await using database = await openCatalogueDatabase(config, stopSignal())
-    await using storage = await openStorage({ kind: 'filesystem', ...config.storage })
+    await using storage = await openStorage(config.storage)
     await adoptStore({ database, storage })
-    process.stdout.write(`The pictures of this database are kept in ${config.storage.directory}.\n`)
+    process.stdout.write(`The pictures of this database are kept in ${storage.place}.\n`)
     return 0
   },
 })

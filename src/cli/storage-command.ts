@@ -57,7 +57,7 @@ interface SweepRequest {
 async function sweep(config: Config, request: SweepRequest): Promise<Report> {
   const signal = stopSignal()
   await using database = await openCatalogueDatabase(config, signal)
-  await using storage = await openStorage({ kind: 'filesystem', ...config.storage })
+  await using storage = await openStorage(config.storage)
   const unused = await sweepUnused(database, { storage, config, signal, ...request })
   const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
   return { dry_run: request.dryRun, ...unused, stray_files }

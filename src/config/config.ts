@@ -2,7 +2,7 @@
 // files, and nothing below app/ knows this type: everybody is handed the slice that concerns him.
 
 import { availableParallelism } from 'node:os'
-import { join, resolve as resolvePath } from 'node:path'
+import { resolve as resolvePath } from 'node:path'
 import { ConfigError } from './config-error.ts'
 import { chooseDatabase, type DatabaseConfig } from './database-config.ts'
 import { type EffectiveSetting, effectiveSettings } from './effective-settings.ts'
@@ -10,6 +10,7 @@ import { resolve } from './resolve.ts'
 import { brokenRules } from './rules.ts'
 import type { SettingName, Values } from './settings.ts'
 import { readSources, type Variables } from './sources.ts'
+import { chooseStorage, type StorageConfig } from './storage-config.ts'
 
 /** Times in milliseconds, sizes in bytes, paths absolute. */
 export interface Config {
@@ -68,7 +69,7 @@ export interface Config {
   }
   readonly cache: { readonly maxStaleMs: number; readonly maxBytes: number }
   readonly events: { readonly keepMs: number; readonly maxStreams: number }
-  readonly storage: { readonly directory: string }
+  readonly storage: StorageConfig
 }
 
 export interface LoadOptions {
@@ -99,30 +100,38 @@ export function loadConfig({
   const resolved = resolve(sources)
   const dataDir = resolvePath(cwd, resolved.values.DATA_DIR)
   const database = chooseDatabase(resolved, { cwd, dataDir })
+  const storage = chooseStorage(resolved, dataDir)
 
-  const warnings = [...sources.warnings, ...resolved.warnings, ...database.warnings]
+  const warnings = [
+    ...sources.warnings,
+    ...resolved.warnings,
+    ...database.warnings,
+    ...storage.warnings,
+  ]
   const mistakes = [
     ...sources.mistakes,
     ...resolved.mistakes,
     ...database.mistakes,
+    ...storage.mistakes,
     ...brokenRules(resolved, database.engine),
   ]
   if (mistakes.length > 0) throw new ConfigError(mistakes, warnings)
 
-  const config = deepFreeze(
-    buildConfig(resolved.values, { database: database.config, dataDir, processors }),
-  )
-  const derived = { ...derivedDefaults(config), ...database.derived }
+  const engines = { database: database.config, storage: storage.config }
+  const config = deepFreeze(buildConfig(resolved.values, { ...engines, dataDir, processors }))
+  const derived = { ...derivedDefaults(config), ...database.derived, ...storage.derived }
   return { config, warnings, settings: effectiveSettings(resolved, derived) }
 }
 
 interface Surroundings {
   database: DatabaseConfig
+  storage: StorageConfig
   dataDir: string
   processors: number
 }
 
-function buildConfig(values: Values, { database, dataDir, processors }: Surroundings): Config {
+function buildConfig(values: Values, surroundings: Surroundings): Config {
+  const { database, storage, dataDir, processors } = surroundings
   const { PORT: port } = values
   const localUrl = port === 0 ? undefined : `http://localhost:${port}`
   return {
@@ -173,7 +182,7 @@ function buildConfig(values: Values, { database, dataDir, processors }: Surround
     },
     cache: { maxStaleMs: values.CACHE_MAX_STALE, maxBytes: values.CACHE_SIZE },
     events: { keepMs: values.EVENTS_KEEP, maxStreams: values.EVENTS_MAX_STREAMS },
-    storage: { directory: join(dataDir, 'objects') },
+    storage,
   }
 }
 

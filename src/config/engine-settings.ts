@@ -1,4 +1,4 @@
-// The settings that name an engine for the queue, the cache or the storage. This release has the
+// The settings that name an engine for the queue or the cache. This release has the
 // embedded ones only: an explicit choice of another is refused, and the names that catalogues of this
 // kind are deployed with are accepted, so that their files start unchanged, and warned about.
 
@@ -20,10 +20,6 @@ export const missingEngines: Readonly<Record<Capability, MissingEngine>> = {
   cache: {
     instead: 'each process caches in its own memory',
     schemes: { redis: 'Redis', rediss: 'Redis', valkey: 'Valkey', valkeys: 'Valkey' },
-  },
-  storage: {
-    instead: 'rendered files are kept in DATA_DIR/objects and served by the api',
-    schemes: { s3: 'S3' },
   },
 }
 
@@ -57,23 +53,4 @@ export const engineSettings = {
   REDIS_PORT: unused('cache', 'Redis: port.', { yaml: 'redis.port' }),
   REDIS_ADDR: unused('cache', 'Redis: host and port.'),
   REDIS_PASSWORD: unused('cache', 'Redis: password.', SECRET),
-  STORAGE_URL: refused('storage', 'The storage of rendered files.'),
-  S3_BUCKET_NAME: unused('storage', 'S3: bucket.', {
-    aliases: ['AWS_BUCKET_NAME'],
-    yaml: 'aws.s3bucket',
-  }),
-  S3_ENDPOINT: unused('storage', 'S3: address of a service other than AWS.', { secret: 'url' }),
-  S3_FORCE_PATH_STYLE: unused('storage', 'S3: bucket in the path instead of the host name.'),
-  S3_PUBLIC_URL: unused('storage', 'S3: address under which clients read the bucket.', {
-    secret: 'url',
-  }),
-  AWS_REGION: unused('storage', 'S3: region.', { yaml: 'aws.region' }),
-  AWS_ACCESS_KEY_ID: unused('storage', 'S3: access key.', {
-    ...SECRET,
-    aliases: ['AWS_ACCESS_KEY'],
-  }),
-  AWS_SECRET_ACCESS_KEY: unused('storage', 'S3: secret key.', {
-    ...SECRET,
-    aliases: ['AWS_SECRET_KEY'],
-  }),
 } as const satisfies SettingTable

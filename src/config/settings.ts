@@ -5,6 +5,7 @@ import { databaseSettings } from './database-settings.ts'
 import { engineSettings } from './engine-settings.ts'
 import { serviceSettings } from './service-settings.ts'
 import type { Setting, SettingTable } from './setting.ts'
+import { storageSettings } from './storage-settings.ts'
 import type { ParsedBy } from './value-types.ts'
 import {
   cacheSettings,
@@ -18,6 +19,7 @@ import {
 export const settings = {
   ...serviceSettings,
   ...databaseSettings,
+  ...storageSettings,
   ...jobSettings,
   ...workerSettings,
   ...outboundSettings,
@@ -33,13 +35,14 @@ export type SettingName = keyof typeof settings
 export const settingGroups: readonly { title: string; names: readonly SettingName[] }[] = [
   { title: 'Service', names: namesOf(serviceSettings) },
   { title: 'Database', names: namesOf(databaseSettings) },
+  { title: 'Storage', names: namesOf(storageSettings) },
   { title: 'Jobs', names: namesOf(jobSettings) },
   { title: 'Worker', names: namesOf(workerSettings) },
   { title: 'Downloads', names: namesOf(outboundSettings) },
   { title: 'Pictures', names: namesOf(pictureSettings) },
   { title: 'Cache', names: namesOf(cacheSettings) },
   { title: 'Events', names: namesOf(eventSettings) },
-  { title: 'Queue, cache and storage engines', names: namesOf(engineSettings) },
+  { title: 'Queue and cache engines', names: namesOf(engineSettings) },
 ]
 
 export const settingNames: readonly SettingName[] = namesOf(settings)

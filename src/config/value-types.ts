@@ -145,6 +145,26 @@ export const publicUrl: ValueType<string> = {
   },
 }
 
+/** Of the names that services allow the widest: AWS itself has lower case only. */
+export const bucketName: ValueType<string> = {
+  name: 'bucket',
+  expects: 'the name of a bucket: 3 to 63 letters, digits, dots, hyphens and underscores',
+  parse: (value) => (/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/i.test(value) ? value : undefined),
+}
+
+/** The name of the bucket. */
+export const bucketUrl: ValueType<string> = {
+  name: 'URL',
+  expects: 's3://bucket and nothing else',
+  parse: (value) => bucketName.parse(/^s3:\/\/([^/]+)\/?$/.exec(value)?.[1] ?? ''),
+}
+
+export const awsRegion: ValueType<string> = {
+  name: 'region',
+  expects: 'the name of a region, such as eu-central-1',
+  parse: (value) => (/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(value) ? value : undefined),
+}
+
 /** Origins as browsers write them: `https://shop.example`, or `*` for every one. */
 export const origins: ValueType<readonly string[]> = {
   name: 'origins',

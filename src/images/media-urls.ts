@@ -1,35 +1,42 @@
-// From stored file to public URL. The database keeps references (a path when we serve the files
-// ourselves); they become absolute only on the way out, so a file store that moves house keeps its catalogue.
+// From stored file to public URL. The database keeps keys and references (a path when we serve the files
+// ourselves); URLs are made only on the way out, so a file store that moves house keeps its catalogue.
 
+import type { Storage } from '../storage/storage.ts'
 import type { ImageDocument } from './image.ts'
 import type { StoredImage } from './image-store.ts'
 
 export interface MediaUrls {
-  /** A file's URL reference is this and its key. */
+  /** A file's URL reference, as the database keeps it, is this and its key. */
   prefix: string
-  /** The absolute URL of a reference. */
-  resolve(reference: string): string
+  /** The public URL of a file is this and its key, and where files are private a signature. */
+  base: string
+  /**
+   * Until when an answer with URLs that are made now may be given, in milliseconds since 1970; undefined
+   * where URLs do not end. Of one period, all answers with the same files have the same URLs.
+   */
+  goodUntil(): number | undefined
   /** The image as clients see it. */
   present(image: StoredImage): ImageDocument
 }
 
-export function createMediaUrls({
-  prefix,
-  publicUrl,
-}: {
-  prefix: string
+export interface MediaUrlsOptions {
+  storage: Pick<Storage, 'urlPrefix' | 'signer'>
   publicUrl: string
-}): MediaUrls {
-  const base = publicUrl.replace(/\/+$/, '')
-  const resolve = (reference: string) => (reference.startsWith('/') ? base + reference : reference)
+}
+
+export function createMediaUrls({ storage, publicUrl }: MediaUrlsOptions): MediaUrls {
+  const { urlPrefix: prefix, signer } = storage
+  const base = prefix.startsWith('/') ? publicUrl.replace(/\/+$/, '') + prefix : prefix
+  const urlOf = signer ? signer.sign : (key: string) => base + key
   return {
     prefix,
-    resolve,
+    base,
+    goodUntil: () => signer?.periodEnd(),
     present: (image) => ({
       ...image,
       renditions: image.renditions.map(({ preset, key, ...rest }) => ({
         preset,
-        url: resolve(prefix + key),
+        url: urlOf(key),
         ...rest,
       })),
     }),

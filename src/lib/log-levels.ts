@@ -13,5 +13,6 @@ export const logAreas = [
   'pipeline',
   'products',
   'queue',
+  'storage',
 ] as const
 export type LogArea = (typeof logAreas)[number]

@@ -1,17 +1,22 @@
 // From stored rows to what clients get: the document, and the response that is ready to be sent.
 
 import { createHash } from 'node:crypto'
-import type { ImageStatus } from '../images/image.ts'
+import type { ImageDocument, ImageStatus } from '../images/image.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import type { ProcessingStatus, ProductDocument, Representation } from './product.ts'
 import type { StoredProduct } from './product-store.ts'
 
 /** Raised when the same rows come to be shown differently, so that no client keeps an old rendering. */
-const REPRESENTATION_REVISION = 1
+const REPRESENTATION_REVISION = 2
+
+/** The preset whose renditions are a product's `compressed_product_images`. */
+const PUBLISHED_PRESET = 'default'
 
 /** A representation as the cache holds it: fenced by the product's version. */
 export interface VersionedRepresentation extends Representation {
   version: number
+  /** When it may not be given any more, in milliseconds since 1970: where its URLs end. */
+  goodUntil: number | undefined
 }
 
 export interface Presenter {
@@ -21,40 +26,55 @@ export interface Presenter {
 
 export function createPresenter(mediaUrls: MediaUrls): Presenter {
   const salt = saltOf(mediaUrls)
-  const document = (product: StoredProduct): ProductDocument => ({
-    id: product.id,
-    user_id: product.user_id,
-    product_name: product.product_name,
-    product_description: product.product_description,
-    // Twelve digits survive the way through a double.
-    product_price: Number(product.product_price),
-    product_images: product.images.map((image) => image.source_url),
-    compressed_product_images: product.compressed_product_images.map(mediaUrls.resolve),
-    processing_status: processingStatus(product.images.map((image) => image.status)),
-    images: product.images.map(mediaUrls.present),
-    version: product.version,
-    created_at: product.created_at,
-    updated_at: product.updated_at,
-  })
+  const document = (product: StoredProduct): ProductDocument => {
+    const images = product.images.map(mediaUrls.present)
+    return {
+      id: product.id,
+      user_id: product.user_id,
+      product_name: product.product_name,
+      product_description: product.product_description,
+      // Twelve digits survive the way through a double.
+      product_price: Number(product.product_price),
+      product_images: product.images.map((image) => image.source_url),
+      compressed_product_images: images.flatMap(publishedUrls),
+      processing_status: processingStatus(product.images.map((image) => image.status)),
+      images,
+      version: product.version,
+      created_at: product.created_at,
+      updated_at: product.updated_at,
+    }
+  }
   return {
     document,
     represent: (product) => {
+      // Before the URLs are made, so that they are never older than it says.
+      const goodUntil = mediaUrls.goodUntil()
       const shown = document(product)
       return {
         id: product.id,
         version: product.version,
         body: Buffer.from(JSON.stringify(shown)),
-        etag: `"${product.edit}-${product.version}-${salt}"`,
+        etag: `"${product.edit}-${product.version}-${salt}${periodOf(goodUntil)}"`,
+        goodUntil,
         isSettled: shown.processing_status !== 'processing',
       }
     },
   }
 }
 
+function publishedUrls({ renditions }: ImageDocument): string[] {
+  return renditions.filter(({ preset }) => preset === PUBLISHED_PRESET).map(({ url }) => url)
+}
+
+/** Signed URLs change with their period, and so does what the tag stands for. */
+function periodOf(goodUntil: number | undefined): string {
+  return goodUntil === undefined ? '' : `-${goodUntil.toString(36)}`
+}
+
 /** Covers what shows in the body and is not in the rows. */
-function saltOf({ prefix, resolve }: MediaUrls): string {
+function saltOf({ base }: MediaUrls): string {
   return createHash('sha256')
-    .update(JSON.stringify([REPRESENTATION_REVISION, prefix, resolve('/')]))
+    .update(JSON.stringify([REPRESENTATION_REVISION, base]))
     .digest('base64url')
     .slice(0, 6)
 }

@@ -24,6 +24,14 @@ describe('documented files', () => {
       const { config } = folder.load()
       assert.deepEqual(config.database, { engine: 'postgres', connection, poolSize: 10 })
       assert.equal(config.server.host, '0.0.0.0')
+      assert.deepEqual(config.storage, {
+        kind: 's3',
+        bucket: 'product-images',
+        region: 'us-east-1',
+        forcePathStyle: false,
+        credentials: { accessKeyId: 'AKIAEXAMPLE', secretAccessKey: 'wJalrEXAMPLEKEY' },
+        createBucket: false,
+      })
     })
   }
 
@@ -43,18 +51,12 @@ describe('documented files', () => {
     using folder = folderWith({ '.env': fixture('documented.env') })
     const queue = 'has no effect in this release: the database itself wakes the workers instead'
     const cache = 'has no effect in this release: each process caches in its own memory instead'
-    const storage =
-      'has no effect in this release: rendered files are kept in DATA_DIR/objects and served by the api instead'
     assert.deepEqual(folder.load().warnings, [
       `RABBITMQ_URL (.env) ${queue}`,
       `RABBITMQ_IMAGE_QUEUE (.env) ${queue}`,
       `REDIS_HOST (.env) ${cache}`,
       `REDIS_PORT (.env) ${cache}`,
       `REDIS_ADDR (.env) ${cache}`,
-      `S3_BUCKET_NAME (.env) ${storage}`,
-      `AWS_REGION (.env) ${storage}`,
-      `AWS_ACCESS_KEY (.env) ${storage}`,
-      `AWS_SECRET_KEY (.env) ${storage}`,
     ])
   })
 
@@ -62,14 +64,9 @@ describe('documented files', () => {
     using folder = folderWith({ 'config.yaml': fixture('documented.yaml') })
     assert.deepEqual(
       folder.load().warnings.map((warning) => warning.split(' has no effect')[0]),
-      [
-        'rabbitmq.host',
-        'rabbitmq.port',
-        'redis.host',
-        'redis.port',
-        'aws.s3bucket',
-        'aws.region',
-      ].map((key) => `${key} (config.yaml)`),
+      ['rabbitmq.host', 'rabbitmq.port', 'redis.host', 'redis.port'].map(
+        (key) => `${key} (config.yaml)`,
+      ),
     )
   })
 

@@ -121,14 +121,17 @@ describe('secrets', () => {
   const anyUrl = fc.oneof(secretUrl, secretParameter, secretPath)
   const wrong = fc.oneof(secretUrl, secretParameter)
   const wrongPlace = fc.record(
-    { HOST: wrong, DB_HOST: wrong, LOG_LEVEL: wrong, OUTBOUND_ALLOW: wrong, PORT: wrong },
+    {
+      ...{ HOST: wrong, DB_HOST: wrong, LOG_LEVEL: wrong, OUTBOUND_ALLOW: wrong, PORT: wrong },
+      ...{ AWS_REGION: wrong, S3_BUCKET_NAME: wrong, S3_URLS: wrong },
+    },
     { requiredKeys: [] },
   )
   const accepted = fc.record(
     {
       ...{ DB_PASS: password, REDIS_PASSWORD: password, AWS_ACCESS_KEY: password },
       ...{ AWS_SECRET_KEY: password, RABBITMQ_URL: anyUrl, REDIS_ADDR: anyUrl, REDIS_HOST: anyUrl },
-      ...{ KAFKA_BROKERS: anyUrl, S3_ENDPOINT: anyUrl, S3_PUBLIC_URL: anyUrl, AWS_REGION: anyUrl },
+      ...{ KAFKA_BROKERS: anyUrl },
     },
     { requiredKeys: [] },
   )
@@ -136,6 +139,7 @@ describe('secrets', () => {
     {
       ...{ DATABASE_URL: anyUrl, PUBLIC_URL: anyUrl, DB_PASSWORD: password, DB_PASS: password },
       ...{ QUEUE_URL: anyUrl, CACHE_URL: anyUrl, STORAGE_URL: anyUrl },
+      ...{ S3_ENDPOINT: anyUrl, S3_PUBLIC_URL: anyUrl, AWS_SESSION_TOKEN: password },
     },
     { requiredKeys: [] },
   )

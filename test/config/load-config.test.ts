@@ -58,7 +58,7 @@ describe('without any setting', () => {
       },
       cache: { maxStaleMs: 30_000, maxBytes: 67_108_864 },
       events: { keepMs: 604_800_000, maxStreams: 10_000 },
-      storage: { directory: join(folder.path, 'data/objects') },
+      storage: { kind: 'filesystem', directory: join(folder.path, 'data/objects') },
     }
     assert.deepEqual(config, expected)
     assert.deepEqual(warnings, [])
@@ -189,7 +189,10 @@ describe('derived defaults', () => {
     using folder = folderWith()
     const { config } = folder.load({ env: { DATA_DIR: '../shop' } })
     assert.equal(config.dataDir, join(folder.path, '../shop'))
-    assert.equal(config.storage.directory, join(folder.path, '../shop/objects'))
+    assert.deepEqual(config.storage, {
+      kind: 'filesystem',
+      directory: join(folder.path, '../shop/objects'),
+    })
     assert.equal(
       folder.load({ env: { DATA_DIR: '/var/lib/shop' } }).config.dataDir,
       '/var/lib/shop',
@@ -295,12 +298,10 @@ describe('mistakes', () => {
     const env = {
       QUEUE_URL: 'amqp://guest:guest@localhost',
       CACHE_URL: 'redis://localhost',
-      STORAGE_URL: 's3://bucket',
     }
     assert.deepEqual(folder.refused({ env }).mistakes, [
       'QUEUE_URL (environment) names RabbitMQ, which this release does not support: remove the setting, and the database itself wakes the workers instead',
       'CACHE_URL (environment) names Redis, which this release does not support: remove the setting, and each process caches in its own memory instead',
-      'STORAGE_URL (environment) names S3, which this release does not support: remove the setting, and rendered files are kept in DATA_DIR/objects and served by the api instead',
     ])
     for (const QUEUE_URL of ['kafka://k', 'toString:x', 'x']) {
       assert.equal(folder.refused({ env: { QUEUE_URL } }).mistakes.length, 1)

@@ -7,7 +7,10 @@ import type { NewProduct } from '../../src/products/product.ts'
 
 export const imageJob = defineImageJob({ maxAttempts: 8, timeoutMs: 120_000 })
 
-export const mediaUrls = createMediaUrls({ prefix: '/media/', publicUrl: 'http://localhost:8080' })
+export const mediaUrls = createMediaUrls({
+  storage: { urlPrefix: '/media/' },
+  publicUrl: 'http://localhost:8080',
+})
 
 export const context: RequestContext = {
   requestId: 'test',

@@ -65,7 +65,8 @@ export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptio
     const key = request.params['*']
     // The router takes a slash off the end, which is right for everything but a file.
     const isKey = STORAGE_KEY.test(key) && !pathOf(request.url).endsWith('/')
-    const found = isKey ? await storage.open(key) : undefined
+    // Where URLs are signed, files are not for everybody who knows a key.
+    const found = isKey && !storage.signer ? await storage.open(key) : undefined
     if (!found) throw notFound()
     return sendFile(found, { key, request, reply, log })
   }
