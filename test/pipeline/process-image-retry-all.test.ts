@@ -5,6 +5,8 @@ import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
 import { AppError } from '../../src/errors.ts'
+import { createImages } from '../../src/images/images.ts'
+import { createProducts } from '../../src/products/products.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
 import {
   createPictureWork,
@@ -16,7 +18,7 @@ import {
   snapshot,
   versionsTold,
 } from '../support/picture-work.ts'
-import { context, imageJob } from '../support/products.ts'
+import { context, imageJob, mediaUrls } from '../support/products.ts'
 
 const final = new AppError('not_an_image', 'The file is no picture.')
 const patient = new AppError('origin_rate_limited', 'The origin answered 429.', {
@@ -172,6 +174,25 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
     for (const absent of [id, '0199f3c2-0000-7000-8000-000000000000', 'x', '']) {
       await assert.rejects(retry(absent), { code: 'not_found' })
     }
+  })
+
+  test('is in the next read of a product that is kept in memory, with no news from the log', async () => {
+    const { id, imageIds } = await post(1)
+    await work.process(imageIds[0]!)
+    const products = createProducts({
+      database,
+      mediaUrls,
+      imageJob,
+      checkUrl: () => undefined,
+      cache: { maxBytes: 1_000_000, maxStaleMs: 0, currentAsOf: () => performance.now() },
+    })
+    const job = imageJob
+    const images = createImages({ database, mediaUrls, job, onChanged: products.refresh })
+    const kept = await products.read(id)
+    assert.equal(await products.read(id), kept)
+    await images.retryOfProduct(id.toUpperCase(), context)
+    const { version, processing_status } = JSON.parse((await products.read(id)).body.toString())
+    assert.deepEqual([version, processing_status], [4, 'processing'])
   })
 
   test('is carried to the attempts: its trace and its lane, however its id is written', async () => {
