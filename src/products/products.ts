@@ -91,7 +91,8 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
       return { ...presenter.represent(stored), isReplay: false }
     },
     read,
-    recall: (id) => (isUuid(id) ? cached.recall(id.toLowerCase()) : undefined),
+    // What is remembered is remembered under an id: any other form misses.
+    recall: cached.recall,
     replace: async (id, input, editing) => {
       const { product_description = '', ...rest } = input
       return change(id, checkPatch({ ...rest, product_description }, checkUrl), editing)
