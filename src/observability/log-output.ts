@@ -6,7 +6,7 @@ import { write, writeSync } from 'node:fs'
 
 /** Lines are written together, at the latest after so long: one write each cost a seventh of a cached read. */
 const FLUSH_MS = 50
-const FLUSH_LENGTH = 4_096
+const FLUSH_LENGTH = 16_384
 /** Kept for a reader that is slow or has stopped: some 20,000 lines. */
 const MAX_LENGTH = 4 * 1024 ** 2
 /** Until a pipe that was full is tried again. */
