@@ -4,6 +4,8 @@ export interface Bench {
   name: string
   /** What is measured against what, in a sentence. */
   about: string
+  /** Whether it needs the server of BENCH_DATABASE_URL. */
+  onPostgres?: boolean
   run(context: BenchContext): Promise<BenchResult>
 }
 
@@ -16,6 +18,8 @@ export interface BenchContext {
 
 export interface BenchResult {
   rows: Row[]
+  /** For what has more than one figure to a line. */
+  table?: Table
   /** Everything measured, round by round, for who wants to look closer. */
   rounds: unknown
 }
@@ -26,4 +30,10 @@ export interface Row {
   value: number
   unit: string
   target?: string
+}
+
+/** The first column says what, the others are figures with their units in the heading. */
+export interface Table {
+  columns: readonly string[]
+  rows: readonly (readonly (string | number)[])[]
 }

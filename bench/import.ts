@@ -10,7 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import type { Bench } from './bench.ts'
 import { createBenchDatabase } from './postgres.ts'
-import { memoryOf } from './process-usage.ts'
+import { cpuMsOf, memoryOf } from './process-usage.ts'
 import { median, percentile, round } from './statistics.ts'
 
 const LINES = Number(process.env.BENCH_PRODUCTS || 1_000_000)
@@ -27,11 +27,16 @@ export const importBench: Bench = {
     await pipeline(Readable.from(lines()), createWriteStream(file))
     report(`${LINES} lines are written`)
     await using database = await createBenchDatabase()
-    const { seconds, memory } = await runImport(directory, file, database.url)
+    const { seconds, cpuMs, memory } = await runImport(directory, file, database.url)
     const half = memory.slice(Math.floor(memory.length / 2))
     return {
       rows: [
         { what: 'rate', value: round(LINES / seconds), unit: 'products/s' },
+        {
+          what: 'share of the time that the import itself computes',
+          value: round((cpuMs / seconds / 1000) * 100),
+          unit: '%',
+        },
         {
           what: 'memory, peak',
           value: round(percentile(memory, 100) / MIB),
@@ -49,7 +54,7 @@ export const importBench: Bench = {
           unit: 'MiB',
         },
       ],
-      rounds: { seconds, memory },
+      rounds: { seconds, cpuMs, memory },
     }
   },
 }
@@ -77,7 +82,7 @@ async function runImport(
   directory: string,
   file: string,
   url: string,
-): Promise<{ seconds: number; memory: number[] }> {
+): Promise<{ seconds: number; cpuMs: number; memory: number[] }> {
   // With the option that `npm run vitrine` gives.
   const args = ['--max-semi-space-size=4', MAIN, 'products', 'import', file, '--json']
   const startedAt = performance.now()
@@ -86,10 +91,17 @@ async function runImport(
     env: { PATH: process.env.PATH, DATABASE_URL: url },
     stdio: ['ignore', 'pipe', 'ignore'],
   })
+  const { pid = 0 } = child
   const memory: number[] = []
+  let cpuMs = 0
   const timer = setInterval(async () => {
-    const { parent } = await memoryOf(child.pid ?? 0).catch(() => ({ parent: 0 }))
+    // It may have ended in between: then there is nothing more to see.
+    const [{ parent }, now] = await Promise.all([memoryOf(pid), cpuMsOf(pid)]).catch(() => [
+      { parent: 0 },
+      0,
+    ])
     if (parent > 0) memory.push(parent)
+    cpuMs = Math.max(cpuMs, now)
   }, SAMPLE_EVERY_MS)
   try {
     const [summary, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
@@ -98,5 +110,5 @@ async function runImport(
     clearInterval(timer)
     child.kill()
   }
-  return { seconds: (performance.now() - startedAt) / 1000, memory }
+  return { seconds: (performance.now() - startedAt) / 1000, cpuMs, memory }
 }

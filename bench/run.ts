@@ -1,38 +1,70 @@
 // npm run bench [-- name …]: runs the benchmarks one after the other, prints a table for each and
-// writes everything to bench/results/. Figures of different runs or machines do not compare; ratios
-// within one run do.
+// writes everything to bench/results/. `report` puts the newest results into docs/performance.md.
+// Figures of different runs or machines do not compare; ratios within one run do.
 
-import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import type { Bench, BenchResult, Row } from './bench.ts'
+import type { Bench, Row, Table } from './bench.ts'
+import { cachedBench } from './cached.ts'
+import { importBench } from './import.ts'
+import { interferenceBench } from './interference.ts'
 import { latencyBench } from './latency.ts'
+import { listsBench } from './lists.ts'
 import { pipelineBench } from './pipeline.ts'
+import { describeServer, hasPostgres, POSTGRES_MISSING } from './postgres.ts'
 import { readBench } from './read.ts'
+import { writeReport } from './report.ts'
+import { describeMachine, type Run, writeResults } from './results.ts'
 import { startBench } from './start.ts'
 import { streamsBench } from './streams.ts'
+import { writeBench } from './write.ts'
 
-const benches: readonly Bench[] = [pipelineBench, readBench, latencyBench, startBench, streamsBench]
-const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
+const benches: readonly Bench[] = [
+  pipelineBench,
+  readBench,
+  latencyBench,
+  startBench,
+  streamsBench,
+  writeBench,
+  cachedBench,
+  listsBench,
+  importBench,
+  interferenceBench,
+]
 
-const results: Record<string, BenchResult> = {}
-for (const bench of choose(process.argv.slice(2))) {
-  console.log(`\n${bench.name}: ${bench.about}`)
-  const directory = await mkdtemp(join(tmpdir(), `vitrine-bench-${bench.name}-`))
-  const result = await bench.run({ directory, report: (line) => console.log(`  ${line}`) })
-  await rm(directory, { recursive: true, force: true })
-  results[bench.name] = result
-  console.log(tableOf(result.rows))
+const names = process.argv.slice(2)
+if (names.join() === 'report') await writeReport(console.log)
+else await runAll(choose(names))
+
+async function runAll(chosen: readonly Bench[]): Promise<void> {
+  const server = hasPostgres ? { server: await describeServer() } : {}
+  const run: Run = { ...describeMachine(), ...server, results: {} }
+  for (const { name, about, run: measure } of chosen) {
+    console.log(`\n${name}: ${about}`)
+    const directory = await mkdtemp(join(tmpdir(), `vitrine-bench-${name}-`))
+    const result = await measure({ directory, report: (line) => console.log(`  ${line}`) })
+    await rm(directory, { recursive: true, force: true })
+    if (result.table) console.log(`${matrixOf(result.table)}\n`)
+    console.log(tableOf(result.rows))
+    // Written after each: one that fails does not take the others with it.
+    run.results[name] = { about, ...result }
+    console.log(`\nwritten to ${await writeResults(run)}`)
+  }
 }
-console.log(`\nwritten to ${await write({ ...machine(), results })}`)
 
-function choose(names: readonly string[]): readonly Bench[] {
-  const known = benches.map(({ name }) => name)
-  const unknown = names.filter((name) => !known.includes(name))
+/** Those that need a server are left out where none is named, and refused when they are asked for. */
+function choose(wanted: readonly string[]): readonly Bench[] {
+  const known = [...benches.map(({ name }) => name), 'report']
+  const unknown = wanted.filter((name) => !known.includes(name) || name === 'report')
   if (unknown.length > 0) throw new Error(`no bench ${unknown.join()}; there are ${known.join()}`)
-  return names.length === 0 ? benches : benches.filter(({ name }) => names.includes(name))
+  const chosen = benches.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
+  const left = chosen.filter(({ onPostgres }) => onPostgres && !hasPostgres)
+  if (left.length === 0) return chosen
+  const told = `${left.map(({ name }) => name).join()} cannot run: ${POSTGRES_MISSING}`
+  if (wanted.length > 0) throw new Error(told)
+  console.log(told)
+  return chosen.filter((bench) => !left.includes(bench))
 }
 
 function tableOf(rows: readonly Row[]): string {
@@ -45,20 +77,15 @@ function tableOf(rows: readonly Row[]): string {
     .join('\n')
 }
 
-function machine() {
-  const commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' })
-  return {
-    at: new Date().toISOString(),
-    commit: commit.trim(),
-    node: process.version,
-    processors: cpus().map(({ model }) => model),
-    memoryBytes: totalmem(),
-  }
-}
-
-async function write(run: ReturnType<typeof machine> & { results: object }): Promise<string> {
-  await mkdir(RESULTS, { recursive: true })
-  const file = join(RESULTS, `${run.at.replaceAll(':', '-')}.json`)
-  await writeFile(file, `${JSON.stringify(run, null, 2)}\n`)
-  return file
+function matrixOf({ columns, rows }: Table): string {
+  const cells = [columns, ...rows].map((row) => row.map(String))
+  const widths = columns.map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)))
+  return cells
+    .map((row) => {
+      const [what = '', ...figures] = row.map((cell, at) =>
+        at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
+      )
+      return `  ${[what, ...figures].join('  ')}`
+    })
+    .join('\n')
 }

@@ -1,0 +1,67 @@
+// Puts the newest results into docs/performance.md, between the marks that name their bench, and draws
+// what the cache is worth. A bench without results keeps what stands there.
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { barChart } from './bar-chart.ts'
+import type { Row, Table } from './bench.ts'
+import { newestRuns, type Result, type Run } from './results.ts'
+
+const PAGE = fileURLToPath(new URL('../docs/performance.md', import.meta.url))
+const PLOT = fileURLToPath(new URL('../docs/performance/cached.svg', import.meta.url))
+const BLOCK = /(<!-- bench (\w+) -->\n)[\s\S]*?(<!-- end -->)/g
+
+export async function writeReport(report: (line: string) => void): Promise<void> {
+  const runs = await newestRuns()
+  const page = await readFile(PAGE, 'utf8')
+  const filled = page.replace(BLOCK, (block, start: string, name: string, end: string) => {
+    const run = runs.get(name)
+    const result = run?.results[name]
+    report(`${name}: ${result ? run.at : 'no results'}`)
+    return result ? `${start}\n${blockOf(run, result)}\n\n${end}` : block
+  })
+  await writeFile(PAGE, filled)
+  const cached = runs.get('cached')?.results.cached?.table
+  if (cached) await writeFile(PLOT, plotOf(cached))
+}
+
+function blockOf(run: Run, { about, rows, table }: Result): string {
+  const parts = [...(table ? [markdownTable(table)] : []), markdownTable(tableOf(rows))]
+  return [`*${about}*`, ...parts, conditionsOf(run)].join('\n\n')
+}
+
+function tableOf(rows: readonly Row[]): Table {
+  const hasTarget = rows.some(({ target }) => target !== undefined)
+  return {
+    columns: ['figure', 'median', ...(hasTarget ? ['target'] : [])],
+    rows: rows.map(({ what, value, unit, target = '' }) => [
+      what,
+      `${value} ${unit}`.trim(),
+      ...(hasTarget ? [target] : []),
+    ]),
+  }
+}
+
+function markdownTable({ columns, rows }: Table): string {
+  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`
+  const rule = columns.map((_, at) => (at === 0 ? '---' : '---:'))
+  return [line(columns), line(rule), ...rows.map(line)].join('\n')
+}
+
+function conditionsOf({ at, commit, node, processors, memoryBytes, server }: Run): string {
+  const memory = `${Math.round(memoryBytes / 1024 ** 3)} GiB`
+  const machine = `${processors.length} × ${processors[0]}, ${memory}`
+  return `<sub>${[at.slice(0, 10), commit, machine, `Node.js ${node.slice(1)}`, server].filter(Boolean).join(' · ')}</sub>`
+}
+
+function plotOf({ rows }: Table): string {
+  return barChart({
+    title: 'GET /products/:id, requests a second',
+    bars: rows.map(([what, perSecond, , , statements]) => ({
+      label: String(what),
+      value: Number(perSecond),
+      note: `${perSecond}/s, ${statements} statements each`,
+      isFaint: String(what).startsWith('uncached'),
+    })),
+  })
+}
