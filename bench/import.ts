@@ -95,13 +95,12 @@ async function runImport(
   const memory: number[] = []
   let cpuMs = 0
   const timer = setInterval(async () => {
+    const { parent } = await memoryOf(pid)
     // It may have ended in between: then there is nothing more to see.
-    const [{ parent }, now] = await Promise.all([memoryOf(pid), cpuMsOf(pid)]).catch(() => [
-      { parent: 0 },
-      0,
-    ])
-    if (parent > 0) memory.push(parent)
-    cpuMs = Math.max(cpuMs, now)
+    const now = await cpuMsOf(pid).catch(() => 0)
+    if (parent === 0 || now === 0) return
+    memory.push(parent)
+    cpuMs = now
   }, SAMPLE_EVERY_MS)
   try {
     const [summary, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
