@@ -36,7 +36,7 @@ export async function checkWritable(
   const command = new PutObjectCommand({
     Bucket: bucket,
     Key: PING_KEY,
-    Body: '',
+    Body: 'By this file Vitrine sees whether it may write.\n',
     IfNoneMatch: '*',
   })
   try {

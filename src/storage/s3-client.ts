@@ -64,10 +64,10 @@ export async function call<T>(
 }
 
 /** A file's URL is this and its key: on a host of the bucket's own or below a path, as the SDK has it. */
-export async function bucketUrl(
+export function bucketUrl(
   { config }: S3Client,
   { bucket, region, endpoint, forcePathStyle }: S3Options,
-): Promise<string> {
+): string {
   const { url } = config.endpointProvider({
     Bucket: bucket,
     Region: region,

@@ -25,6 +25,7 @@ const mistakes: Readonly<Record<string, string>> = {
   InvalidToken: 'the session token is wrong: check AWS_SESSION_TOKEN',
   CredentialsProviderError:
     'there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role',
+  EPROTO: 'it does not speak TLS as it should: check whether S3_ENDPOINT is http or https',
 }
 
 const WRONG_REGION =
@@ -88,12 +89,19 @@ export function codeOf(thrown: unknown): string {
 
 function mistakeOf(thrown: unknown): string | undefined {
   const code = codeOf(thrown)
-  const { Region, $response } = thrown as Refusal
-  if (!regional.has(code)) return mistakes[code]
+  const { Region, $response, $metadata } = thrown as Refusal
+  if (!regional.has(code)) return mistakes[code] ?? unknownRefusal(code, $metadata?.httpStatusCode)
   const region = Region ?? $response?.headers?.['x-amz-bucket-region'] ?? ''
   return /^[a-z0-9-]+$/.test(region)
     ? `the bucket is in the region ${region}: set AWS_REGION=${region}`
     : WRONG_REGION
+}
+
+/** Services other than AWS have codes of their own. */
+function unknownRefusal(code: string, status = 0): string | undefined {
+  const isLasting = status >= 400 && status < 500 && ![408, 409, 412, 429].includes(status)
+  if (!isLasting || code in passing) return undefined
+  return `it answered ${status} ${/^\w{1,60}$/.test(code) ? code : ''}`.trim()
 }
 
 function isDefect(thrown: unknown): boolean {

@@ -21,6 +21,7 @@ interface Held extends S3Credentials {
 /** The SDK fetches new credentials from five minutes before their end on. */
 const RENEW_BEFORE_MS = 4 * 60_000
 const RETRY_MS = 10_000
+const MINUTE_MS = 60_000
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Throws what the SDK throws when there are no credentials. */
@@ -28,8 +29,9 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
   const { client, region, urlPrefix, lifetimeMs } = options
   const periodMs = Math.floor(lifetimeMs / 2_000) * 1_000
   const lifetimeSeconds = Math.floor(lifetimeMs / 1_000)
-  // The SDK notices when this machine's clock is wrong.
-  const offset = () => client.config.systemClockOffset
+  // The SDK notices when this machine's clock is wrong, to the second; periods must not move with every
+  // answer, and S3 allows minutes.
+  const offset = () => Math.round(client.config.systemClockOffset / MINUTE_MS) * MINUTE_MS
   const periodStart = () => Math.floor((Date.now() + offset()) / periodMs) * periodMs
 
   let held: Held = await client.config.credentials()

@@ -23,7 +23,7 @@ export async function openS3(options: S3Options): Promise<Storage> {
   await using starting = new AsyncDisposableStack()
   const client = starting.adopt(createClient(options), (opened) => opened.destroy())
   try {
-    const url = await bucketUrl(client, options)
+    const url = bucketUrl(client, options)
     await checkBucket({ client, bucket }, options)
     const signer =
       signedForMs === undefined
@@ -31,7 +31,7 @@ export async function openS3(options: S3Options): Promise<Storage> {
         : starting.use(
             await openSigner({ client, region, urlPrefix: url, lifetimeMs: signedForMs }),
           )
-    const storage = createS3(
+    return createS3(
       { client, bucket },
       {
         place,
@@ -40,7 +40,6 @@ export async function openS3(options: S3Options): Promise<Storage> {
       },
       starting.move(),
     )
-    return storage
   } catch (error) {
     throw s3Unusable(place, error)
   }
@@ -127,6 +126,7 @@ async function putObject({ client, bucket }: Place, put: Put): Promise<void> {
     Bucket: bucket,
     Key: key,
     Body: body,
+    ContentLength: body.byteLength,
     ContentType: contentType,
     CacheControl: IMMUTABLE,
     ChecksumAlgorithm: 'CRC32',

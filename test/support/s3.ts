@@ -26,7 +26,7 @@ export function describeWithS3Server(name: string, suite: () => void): void {
 }
 
 /** A bucket that is not there yet, and is made when it is opened. */
-export function newBucket(server: string = named ?? ''): S3Bucket {
+export function newBucket(server = named ?? 'http://127.0.0.1'): S3Bucket {
   const { protocol, host, username, password } = new URL(server)
   return {
     kind: 's3',
