@@ -5,10 +5,10 @@ export interface BarChart {
   bars: readonly { label: string; value: number; note: string; isFaint: boolean }[]
 }
 
-const WIDTH = 760
-const LABELS = 170
+const WIDTH = 820
+const LABELS = 180
 /** Room for the note behind the longest bar. */
-const NOTES = 230
+const NOTES = 270
 const ROW = 34
 const TOP = 48
 

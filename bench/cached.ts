@@ -10,6 +10,7 @@ import type { Bench, BenchResult } from './bench.ts'
 import { fillWithPictures } from './catalogue.ts'
 import { getRequest, type Load, putUnderLoad } from './load.ts'
 import { type BenchDatabase, createBenchDatabase, transactionsOf } from './postgres.ts'
+import { cpuMsOf } from './process-usage.ts'
 import { type BenchedProcess, startService } from './service.ts'
 import { median, round } from './statistics.ts'
 
@@ -27,12 +28,17 @@ const cases = [
   { what: 'uncached, Zipf', settings: { CACHE_SIZE: '0B' }, isOne: false },
 ] as const
 
+interface Measured extends Load {
+  /** Processor time of the service per request, microseconds: what counts where the client is the slower one. */
+  cpuMicros: number
+}
+
 interface Subject extends AsyncDisposable {
   what: string
   database: BenchDatabase
   service: BenchedProcess
   next(): Buffer
-  rounds: Load[]
+  rounds: Measured[]
 }
 
 export const cachedBench: Bench = {
@@ -102,9 +108,15 @@ async function allIds({ db }: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-async function measure({ service, next }: Pick<Subject, 'service' | 'next'>, seconds: number) {
+async function measure(
+  { service, next }: Pick<Subject, 'service' | 'next'>,
+  seconds: number,
+): Promise<Measured> {
+  const cpuBefore = await cpuMsOf(service.pid)
   const load = { url: service.url, connections: CONNECTIONS, seconds, next, status: 200 }
-  return await putUnderLoad(load)
+  const measured = await putUnderLoad(load)
+  const cpuMs = (await cpuMsOf(service.pid)) - cpuBefore
+  return { ...measured, cpuMicros: (cpuMs * 1000) / measured.requests }
 }
 
 /** Draws an index below `count`: the n-th as often as 1/n. */
@@ -125,7 +137,7 @@ function zipf(count: number): () => number {
 }
 
 function resultOf(subjects: readonly Subject[], transactions: readonly number[]): BenchResult {
-  const of = (rounds: readonly Load[], pick: (load: Load) => number) =>
+  const of = (rounds: readonly Measured[], pick: (measured: Measured) => number) =>
     round(median(rounds.map(pick)))
   const rows = subjects.map(({ what, rounds }, at) => {
     const requests = rounds.reduce((sum, load) => sum + load.requests, 0)
@@ -134,6 +146,7 @@ function resultOf(subjects: readonly Subject[], transactions: readonly number[])
       of(rounds, ({ perSecond }) => perSecond),
       of(rounds, ({ p50Ms }) => p50Ms),
       of(rounds, ({ p99Ms }) => p99Ms),
+      of(rounds, ({ cpuMicros }) => cpuMicros),
       round((transactions[at] ?? 0) / requests),
     ]
   })
@@ -151,7 +164,7 @@ function resultOf(subjects: readonly Subject[], transactions: readonly number[])
       { what: 'cached against uncached, Zipf', value: gain(2, 3), unit: 'x' },
     ],
     table: {
-      columns: ['', 'requests/s', 'p50, ms', 'p99, ms', 'statements per request'],
+      columns: ['', 'requests/s', 'p50, ms', 'p99, ms', 'processor, µs', 'statements per request'],
       rows,
     },
     rounds: subjects.map(({ what, rounds }, at) => ({

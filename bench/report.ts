@@ -57,10 +57,10 @@ function conditionsOf({ at, commit, node, processors, memoryBytes, server }: Run
 function plotOf({ rows }: Table): string {
   return barChart({
     title: 'GET /products/:id, requests a second',
-    bars: rows.map(([what, perSecond, , , statements]) => ({
+    bars: rows.map(([what, perSecond, , , , statements]) => ({
       label: String(what),
       value: Number(perSecond),
-      note: `${perSecond}/s, ${statements} statements each`,
+      note: `${Number(perSecond).toLocaleString('en')}/s, ${Number(statements).toPrecision(2)} statements each`,
       isFaint: String(what).startsWith('uncached'),
     })),
   })
