@@ -10,7 +10,6 @@ import type { Bench, BenchResult } from './bench.ts'
 import { fillWithPictures } from './catalogue.ts'
 import { getRequest, type Load, putUnderLoad } from './load.ts'
 import { type BenchDatabase, createBenchDatabase, transactionsOf } from './postgres.ts'
-import { cpuMsOf } from './process-usage.ts'
 import { type BenchedProcess, startService } from './service.ts'
 import { median, round } from './statistics.ts'
 
@@ -28,17 +27,12 @@ const cases = [
   { what: 'uncached, Zipf', settings: { CACHE_SIZE: '0B' }, isOne: false },
 ] as const
 
-interface Measured extends Load {
-  /** Processor time of the service per request, microseconds: what counts where the client is the slower one. */
-  cpuMicros: number
-}
-
 interface Subject extends AsyncDisposable {
   what: string
   database: BenchDatabase
   service: BenchedProcess
   next(): Buffer
-  rounds: Measured[]
+  rounds: Load[]
 }
 
 export const cachedBench: Bench = {
@@ -108,15 +102,8 @@ async function allIds({ db }: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-async function measure(
-  { service, next }: Pick<Subject, 'service' | 'next'>,
-  seconds: number,
-): Promise<Measured> {
-  const cpuBefore = await cpuMsOf(service.pid)
-  const load = { url: service.url, connections: CONNECTIONS, seconds, next, status: 200 }
-  const measured = await putUnderLoad(load)
-  const cpuMs = (await cpuMsOf(service.pid)) - cpuBefore
-  return { ...measured, cpuMicros: (cpuMs * 1000) / measured.requests }
+async function measure({ service, next }: Pick<Subject, 'service' | 'next'>, seconds: number) {
+  return await putUnderLoad({ service, connections: CONNECTIONS, seconds, next, status: 200 })
 }
 
 /** Draws an index below `count`: the n-th as often as 1/n. */
@@ -137,7 +124,7 @@ function zipf(count: number): () => number {
 }
 
 function resultOf(subjects: readonly Subject[], transactions: readonly number[]): BenchResult {
-  const of = (rounds: readonly Measured[], pick: (measured: Measured) => number) =>
+  const of = (rounds: readonly Load[], pick: (load: Load) => number) =>
     round(median(rounds.map(pick)))
   const rows = subjects.map(({ what, rounds }, at) => {
     const requests = rounds.reduce((sum, load) => sum + load.requests, 0)

@@ -3,10 +3,12 @@
 
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { cpuMsOf } from './process-usage.ts'
+import type { BenchedProcess } from './service.ts'
 import { percentile } from './statistics.ts'
 
 export interface LoadOptions {
-  url: string
+  service: Pick<BenchedProcess, 'url' | 'pid'>
   connections: number
   seconds: number
   /** The next request, whole. */
@@ -20,6 +22,8 @@ export interface Load {
   perSecond: number
   p50Ms: number
   p99Ms: number
+  /** Processor time of the service per request, microseconds: what counts where the client is the slower one. */
+  cpuMicros: number
 }
 
 export function getRequest(path: string): Buffer {
@@ -34,8 +38,8 @@ export function postRequest(path: string, json: unknown): Buffer {
 
 /** Throws when an answer has another status, or a connection ends. */
 export async function putUnderLoad(options: LoadOptions): Promise<Load> {
-  const { url, connections, seconds } = options
-  const { hostname, port } = new URL(url)
+  const { service, connections, seconds } = options
+  const { hostname, port } = new URL(service.url)
   const sockets = await Promise.all(
     Array.from({ length: connections }, async () => {
       const socket = connect(Number(port), hostname).setNoDelay()
@@ -44,17 +48,20 @@ export async function putUnderLoad(options: LoadOptions): Promise<Load> {
     }),
   )
   try {
+    const cpuBefore = await cpuMsOf(service.pid)
     const startedAt = performance.now()
     const until = startedAt + seconds * 1000
     const latencies = (
       await Promise.all(sockets.map((socket) => drive(socket, until, options)))
     ).flat()
     const elapsedMs = performance.now() - startedAt
+    const cpuMs = (await cpuMsOf(service.pid)) - cpuBefore
     return {
       requests: latencies.length,
       perSecond: (latencies.length * 1000) / elapsedMs,
       p50Ms: percentile(latencies, 50),
       p99Ms: percentile(latencies, 99),
+      cpuMicros: (cpuMs * 1000) / latencies.length,
     }
   } finally {
     for (const socket of sockets) socket.destroy()
