@@ -46,6 +46,28 @@ test('a hit asks nobody', async () => {
   assert.equal(store.loads(), 1)
 })
 
+test('a value that is good until then is not served from then on, though the truth is away', async (context) => {
+  context.mock.timers.enable({ apis: ['Date'], now: 1_000 })
+  let isAway = false
+  const cache = createReadThrough({
+    ...always,
+    load: async () => {
+      if (isAway) throw new AppError('unavailable', 'away')
+      return { version: 1, goodUntil: Date.now() + 500, loadedAt: Date.now() }
+    },
+    currentAsOf: () => performance.now(),
+  })
+  await cache.get('p')
+  context.mock.timers.tick(499)
+  assert.equal(cache.recall('p')?.loadedAt, 1_000)
+  context.mock.timers.tick(1)
+  assert.equal(cache.recall('p'), undefined)
+  assert.equal((await cache.get('p'))?.value.loadedAt, 1_500)
+  isAway = true
+  context.mock.timers.tick(500)
+  await assert.rejects(cache.get('p'), /away/)
+})
+
 test('a cache of no bytes keeps nothing', async () => {
   const store = createStore()
   const cache = createReadThrough({
