@@ -85,7 +85,9 @@ async function start(
   // The embedded database and its folder lie in one place: one cannot be mistaken without the other.
   if (database.engine === 'postgres' || config.storage.kind !== 'filesystem')
     await checkStore({ database, storage })
-  const queue = starting.use(await openQueue({ kind: 'postgres', database, log: logOf('queue') }))
+  const queueEngine =
+    config.queue.kind === 'postgres' ? { ...config.queue, database } : config.queue
+  const queue = starting.use(await openQueue({ ...queueEngine, log: logOf('queue') }))
   const relay = starting.use(openRelay({ database, log: logOf('events') }))
   const health = createHealth({
     database: () => database.ping(),

@@ -6,6 +6,7 @@ import { resolve as resolvePath } from 'node:path'
 import { ConfigError } from './config-error.ts'
 import { chooseDatabase, type DatabaseConfig } from './database-config.ts'
 import { type EffectiveSetting, effectiveSettings } from './effective-settings.ts'
+import { chooseQueue, type QueueConfig } from './queue-config.ts'
 import { resolve } from './resolve.ts'
 import { brokenRules } from './rules.ts'
 import type { SettingName, Values } from './settings.ts'
@@ -70,6 +71,7 @@ export interface Config {
   readonly cache: { readonly maxStaleMs: number; readonly maxBytes: number }
   readonly events: { readonly keepMs: number; readonly maxStreams: number }
   readonly storage: StorageConfig
+  readonly queue: QueueConfig
 }
 
 export interface LoadOptions {
@@ -101,37 +103,46 @@ export function loadConfig({
   const dataDir = resolvePath(cwd, resolved.values.DATA_DIR)
   const database = chooseDatabase(resolved, { cwd, dataDir })
   const storage = chooseStorage(resolved, dataDir)
+  const queue = chooseQueue(resolved, cwd)
 
   const warnings = [
     ...sources.warnings,
     ...resolved.warnings,
     ...database.warnings,
     ...storage.warnings,
+    ...queue.warnings,
   ]
   const mistakes = [
     ...sources.mistakes,
     ...resolved.mistakes,
     ...database.mistakes,
     ...storage.mistakes,
+    ...queue.mistakes,
     ...brokenRules(resolved, database.engine),
   ]
   if (mistakes.length > 0) throw new ConfigError(mistakes, warnings)
 
-  const engines = { database: database.config, storage: storage.config }
+  const engines = { database: database.config, storage: storage.config, queue: queue.config }
   const config = deepFreeze(buildConfig(resolved.values, { ...engines, dataDir, processors }))
-  const derived = { ...derivedDefaults(config), ...database.derived, ...storage.derived }
+  const derived = {
+    ...derivedDefaults(config),
+    ...database.derived,
+    ...storage.derived,
+    ...queue.derived,
+  }
   return { config, warnings, settings: effectiveSettings(resolved, derived) }
 }
 
 interface Surroundings {
   database: DatabaseConfig
   storage: StorageConfig
+  queue: QueueConfig
   dataDir: string
   processors: number
 }
 
 function buildConfig(values: Values, surroundings: Surroundings): Config {
-  const { database, storage, dataDir, processors } = surroundings
+  const { database, storage, queue, dataDir, processors } = surroundings
   const { PORT: port } = values
   const localUrl = port === 0 ? undefined : `http://localhost:${port}`
   return {
@@ -183,6 +194,7 @@ function buildConfig(values: Values, surroundings: Surroundings): Config {
     cache: { maxStaleMs: values.CACHE_MAX_STALE, maxBytes: values.CACHE_SIZE },
     events: { keepMs: values.EVENTS_KEEP, maxStreams: values.EVENTS_MAX_STREAMS },
     storage,
+    queue,
   }
 }
 

@@ -2,8 +2,8 @@
 // that PGHOST, PGSSLMODE and their like decide nothing; only for a password the driver may still look
 // where PostgreSQL's own tools look.
 
-import { readFileSync } from 'node:fs'
 import { resolve as resolvePath } from 'node:path'
+import { readCertificates } from './certificates.ts'
 import type { SslMode } from './postgres-url.ts'
 import { describe, type Resolved } from './resolve.ts'
 import type { SettingName } from './settings.ts'
@@ -140,7 +140,10 @@ function chooseTls(
   }
   if (mode === 'prefer') warnings.push(PREFER)
   if (mode === 'verify-ca' && file === undefined) mistakes.push(CERTIFICATE_NEEDED)
-  return tlsOf(mode, file === undefined ? undefined : readCertificate(file, cwd, mistakes))
+  return tlsOf(
+    mode,
+    file === undefined ? undefined : readCertificates('DB_SSLROOTCERT', file, { cwd, mistakes }),
+  )
 }
 
 /** Of the URL's mode and `DB_SSLMODE`, again, the one from the stronger source counts. */
@@ -164,16 +167,4 @@ function tlsOf(mode: Exclude<SslMode, 'disable'>, ca: string | undefined): Datab
     return { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) }
   if (ca === undefined) return { rejectUnauthorized: false }
   return { rejectUnauthorized: true, ca, checkServerIdentity: () => undefined }
-}
-
-function readCertificate(file: string, cwd: string, mistakes: string[]): string {
-  let problem = 'it holds none'
-  try {
-    const pem = readFileSync(resolvePath(cwd, file), 'utf8')
-    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem
-  } catch (error) {
-    problem = String((error as NodeJS.ErrnoException).code)
-  }
-  mistakes.push(`DB_SSLROOTCERT must name a file of PEM certificates: ${problem}`)
-  return ''
 }

@@ -1,6 +1,6 @@
-// The settings that name an engine for the queue or the cache. This release has the
-// embedded ones only: an explicit choice of another is refused, and the names that catalogues of this
-// kind are deployed with are accepted, so that their files start unchanged, and warned about.
+// The settings that name an engine which this release does not have: an explicit choice of it is refused, and
+// the names that catalogues of this kind are deployed with are accepted, so that their files start
+// unchanged, and warned about.
 
 import type { Capability, Setting, SettingTable } from './setting.ts'
 import { text } from './value-types.ts'
@@ -14,8 +14,8 @@ interface MissingEngine {
 
 export const missingEngines: Readonly<Record<Capability, MissingEngine>> = {
   queue: {
-    instead: 'the database itself wakes the workers',
-    schemes: { amqp: 'RabbitMQ', amqps: 'RabbitMQ', kafka: 'Kafka' },
+    instead: 'RabbitMQ or the database itself wakes the workers',
+    schemes: { kafka: 'Kafka' },
   },
   cache: {
     instead: 'each process caches in its own memory',
@@ -42,11 +42,6 @@ const refused = (capability: Capability, description: string) => ({
 const SECRET: Row = { secret: 'whole' }
 
 export const engineSettings = {
-  QUEUE_URL: refused('queue', 'The queue.'),
-  RABBITMQ_URL: unused('queue', 'RabbitMQ.', { secret: 'url' }),
-  RABBITMQ_HOST: unused('queue', 'RabbitMQ: host.', { yaml: 'rabbitmq.host' }),
-  RABBITMQ_PORT: unused('queue', 'RabbitMQ: port.', { yaml: 'rabbitmq.port' }),
-  RABBITMQ_IMAGE_QUEUE: unused('queue', 'RabbitMQ: name of the queue.'),
   KAFKA_BROKERS: unused('queue', 'Kafka: brokers.'),
   CACHE_URL: refused('cache', 'The cache.'),
   REDIS_HOST: unused('cache', 'Redis: host.', { yaml: 'redis.host' }),

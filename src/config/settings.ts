@@ -3,6 +3,7 @@
 
 import { databaseSettings } from './database-settings.ts'
 import { engineSettings } from './engine-settings.ts'
+import { queueSettings } from './queue-settings.ts'
 import { serviceSettings } from './service-settings.ts'
 import type { Setting, SettingTable } from './setting.ts'
 import { storageSettings } from './storage-settings.ts'
@@ -20,6 +21,7 @@ export const settings = {
   ...serviceSettings,
   ...databaseSettings,
   ...storageSettings,
+  ...queueSettings,
   ...jobSettings,
   ...workerSettings,
   ...outboundSettings,
@@ -36,13 +38,14 @@ export const settingGroups: readonly { title: string; names: readonly SettingNam
   { title: 'Service', names: namesOf(serviceSettings) },
   { title: 'Database', names: namesOf(databaseSettings) },
   { title: 'Storage', names: namesOf(storageSettings) },
+  { title: 'Queue', names: namesOf(queueSettings) },
   { title: 'Jobs', names: namesOf(jobSettings) },
   { title: 'Worker', names: namesOf(workerSettings) },
   { title: 'Downloads', names: namesOf(outboundSettings) },
   { title: 'Pictures', names: namesOf(pictureSettings) },
   { title: 'Cache', names: namesOf(cacheSettings) },
   { title: 'Events', names: namesOf(eventSettings) },
-  { title: 'Queue and cache engines', names: namesOf(engineSettings) },
+  { title: 'Engines of other releases', names: namesOf(engineSettings) },
 ]
 
 export const settingNames: readonly SettingName[] = namesOf(settings)

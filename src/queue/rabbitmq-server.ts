@@ -92,7 +92,7 @@ const advice: readonly [RegExp, string][] = [
   [/^ACCESS_REFUSED$/, 'check user and password, and the rights of the user'],
   [/^NOT_ALLOWED$/, 'create the vhost, or check its name and that the user may use it'],
   [
-    /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/,
+    /^(EPROTO|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/,
     'check RABBITMQ_CA_FILE and the certificate of the server, or the port: without TLS it is amqp',
   ],
 ]

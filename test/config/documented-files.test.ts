@@ -17,6 +17,15 @@ const connection = {
   ssl: false,
 }
 
+const rabbitmq = {
+  host: 'localhost',
+  port: 5672,
+  user: 'guest',
+  password: 'guest',
+  vhost: '/',
+  tls: false,
+}
+
 describe('documented files', () => {
   for (const name of ['documented.env', 'other-spelling.env']) {
     it(`${name} works as it is`, () => {
@@ -24,6 +33,7 @@ describe('documented files', () => {
       const { config } = folder.load()
       assert.deepEqual(config.database, { engine: 'postgres', connection, poolSize: 10 })
       assert.equal(config.server.host, '0.0.0.0')
+      assert.deepEqual(config.queue.kind === 'rabbitmq' && config.queue.server, rabbitmq)
       assert.deepEqual(config.storage, {
         kind: 's3',
         bucket: 'product-images',
@@ -45,15 +55,13 @@ describe('documented files', () => {
       publicUrl: 'http://localhost:8081',
       corsOrigins: [],
     })
+    assert.deepEqual(config.queue.kind === 'rabbitmq' && config.queue.server, rabbitmq)
   })
 
   it('names of engines that are not there get one warning each, which says what is used instead', () => {
     using folder = folderWith({ '.env': fixture('documented.env') })
-    const queue = 'has no effect in this release: the database itself wakes the workers instead'
     const cache = 'has no effect in this release: each process caches in its own memory instead'
     assert.deepEqual(folder.load().warnings, [
-      `RABBITMQ_URL (.env) ${queue}`,
-      `RABBITMQ_IMAGE_QUEUE (.env) ${queue}`,
       `REDIS_HOST (.env) ${cache}`,
       `REDIS_PORT (.env) ${cache}`,
       `REDIS_ADDR (.env) ${cache}`,
@@ -64,9 +72,7 @@ describe('documented files', () => {
     using folder = folderWith({ 'config.yaml': fixture('documented.yaml') })
     assert.deepEqual(
       folder.load().warnings.map((warning) => warning.split(' has no effect')[0]),
-      ['rabbitmq.host', 'rabbitmq.port', 'redis.host', 'redis.port'].map(
-        (key) => `${key} (config.yaml)`,
-      ),
+      ['redis.host', 'redis.port'].map((key) => `${key} (config.yaml)`),
     )
   })
 

@@ -59,6 +59,7 @@ describe('without any setting', () => {
       cache: { maxStaleMs: 30_000, maxBytes: 67_108_864 },
       events: { keepMs: 604_800_000, maxStreams: 10_000 },
       storage: { kind: 'filesystem', directory: join(folder.path, 'data/objects') },
+      queue: { kind: 'postgres' },
     }
     assert.deepEqual(config, expected)
     assert.deepEqual(warnings, [])
@@ -295,16 +296,11 @@ describe('mistakes', () => {
 
   it('an engine that is asked for by its URL and not there is refused', () => {
     using folder = folderWith()
-    const env = {
-      QUEUE_URL: 'amqp://guest:guest@localhost',
-      CACHE_URL: 'redis://localhost',
-    }
-    assert.deepEqual(folder.refused({ env }).mistakes, [
-      'QUEUE_URL (environment) names RabbitMQ, which this release does not support: remove the setting, and the database itself wakes the workers instead',
+    assert.deepEqual(folder.refused({ env: { CACHE_URL: 'redis://localhost' } }).mistakes, [
       'CACHE_URL (environment) names Redis, which this release does not support: remove the setting, and each process caches in its own memory instead',
     ])
-    for (const QUEUE_URL of ['kafka://k', 'toString:x', 'x']) {
-      assert.equal(folder.refused({ env: { QUEUE_URL } }).mistakes.length, 1)
+    for (const CACHE_URL of ['valkey://k', 'toString:x', 'x']) {
+      assert.equal(folder.refused({ env: { CACHE_URL } }).mistakes.length, 1)
     }
   })
 
