@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { startPostgresServer } from '../test/support/postgres-server.ts'
+import { installVersitygw, startVersitygw } from './engines/versitygw.ts'
 import { fuzzApi } from './fuzz-api.ts'
 import { run, start } from './processes.ts'
 import { followReadme } from './readme-session.ts'
@@ -33,12 +34,15 @@ try {
   process.exitCode = 1
 }
 
-/** The README's test command, with the real database required. Returns the runner's summary. */
+/** The README's test command, with the real engines required. Returns the runner's summary. */
 async function runTests(): Promise<string[]> {
   progress('starting PostgreSQL')
   await using postgres = await startPostgresServer()
+  progress('starting S3, which is built the first time')
+  await installVersitygw({ signal })
+  await using s3 = await startVersitygw({ signal })
   const pictures = picturesDirectory()
-  const required = ['postgres', ...(pictures === undefined ? [] : ['pictures'])].join(',')
+  const required = ['postgres', 's3', ...(pictures === undefined ? [] : ['pictures'])].join(',')
   progress(`npm test, with ${required}`)
   const lines: string[] = []
   await using tests = start('npm', ['test'], {
@@ -46,6 +50,7 @@ async function runTests(): Promise<string[]> {
     signal,
     env: {
       TEST_DATABASE_URL: postgres.url,
+      TEST_S3_ENDPOINT: s3.url,
       VITRINE_TEST_REQUIRE: required,
       PICTURES_DIR: pictures,
     },
