@@ -11,7 +11,7 @@ export { type S3Server, startVersitygw } from '../../scripts/engines/versitygw.t
 
 export type S3Bucket = { kind: 's3' } & S3Options
 
-const named = process.env.TEST_S3_ENDPOINT
+const named = process.env.TEST_S3_ENDPOINT || undefined
 
 /** Runs a suite for an S3; says why when there is none, and fails where one must be (CI). */
 export function describeWithS3(name: string, suite: () => void): void {
