@@ -9,7 +9,7 @@ import { openDatabase } from '../src/database/open.ts'
 
 const SERVER = process.env.BENCH_DATABASE_URL || undefined
 
-/** Filling a large catalogue takes minutes. */
+/** Filling a large catalogue takes minutes, and its indexes wait for each other's sessions. */
 const FILL_TIMEOUT_MS = 60 * 60_000
 
 export const hasPostgres = SERVER !== undefined
@@ -34,6 +34,7 @@ export async function createBenchDatabase(
       engine: 'postgres',
       connection: { connectionString: url },
       poolSize: 8,
+      acquireTimeoutMs: FILL_TIMEOUT_MS,
       statementTimeoutMs: FILL_TIMEOUT_MS,
     })
     await migrate(database)
