@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { startPostgresServer } from '../test/support/postgres-server.ts'
+import { startRabbitmqServer } from './engines/rabbitmq.ts'
 import { installVersitygw, startVersitygw } from './engines/versitygw.ts'
 import { fuzzApi } from './fuzz-api.ts'
 import { run, start } from './processes.ts'
@@ -41,8 +42,11 @@ async function runTests(): Promise<string[]> {
   progress('starting S3, which is built the first time')
   await installVersitygw({ signal })
   await using s3 = await startVersitygw({ signal })
+  progress('starting RabbitMQ')
+  await using rabbitmq = await startRabbitmqServer({ signal })
   const pictures = picturesDirectory()
-  const required = ['postgres', 's3', ...(pictures === undefined ? [] : ['pictures'])].join(',')
+  const engines = ['postgres', 's3', 'rabbitmq']
+  const required = [...engines, ...(pictures === undefined ? [] : ['pictures'])].join(',')
   progress(`npm test, with ${required}`)
   const lines: string[] = []
   await using tests = start('npm', ['test'], {
@@ -51,6 +55,7 @@ async function runTests(): Promise<string[]> {
     env: {
       TEST_DATABASE_URL: postgres.url,
       TEST_S3_ENDPOINT: s3.url,
+      TEST_RABBITMQ_URL: rabbitmq.url,
       VITRINE_TEST_REQUIRE: required,
       PICTURES_DIR: pictures,
     },
