@@ -9,11 +9,13 @@ import { findFreePort } from '../../src/app/free-port.ts'
 import { type Running, run, start, until } from '../processes.ts'
 
 export interface S3Server extends AsyncDisposable {
-  /** With the keys of its only user: `http://key:secret@127.0.0.1:port`. */
+  /** With the keys of its owner: `http://key:secret@127.0.0.1:port`. */
   readonly url: string
   /** Kills it: what it answered is on its disk. */
   stop(): Promise<void>
   start(): Promise<void>
+  /** Another user, who may do nothing until a bucket's policy lets it. */
+  addUser(user: { accessKeyId: string; secretAccessKey: string }): Promise<void>
 }
 
 const MODULE = 'github.com/versity/versitygw/cmd/versitygw'
@@ -47,6 +49,8 @@ export async function startVersitygw({ signal }: { signal?: AbortSignal } = {}):
   await using starting = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-s3-'))
   starting.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const data = join(folder, 'data')
+  for (const path of [data, join(folder, 'users')]) await mkdir(path)
   const host = '127.0.0.1'
   const port = await findFreePort(host)
   const address = `${host}:${port}`
@@ -56,7 +60,8 @@ export async function startVersitygw({ signal }: { signal?: AbortSignal } = {}):
     server = undefined
   }
   const launch = async () => {
-    const args = ['--port', address, '--quiet', '--keep-alive', 'posix', folder]
+    const users = ['--iam-dir', join(folder, 'users')]
+    const args = ['--port', address, ...users, '--quiet', '--keep-alive', 'posix', data]
     const options = { cwd: folder, env: KEYS, onLine: () => {}, ...(signal && { signal }) }
     server = start(BINARY, args, options)
     await until(() => fetch(`http://${address}/`), { timeoutMs: START_TIMEOUT_MS, signal })
@@ -68,6 +73,13 @@ export async function startVersitygw({ signal }: { signal?: AbortSignal } = {}):
     url: `http://${KEYS.ROOT_ACCESS_KEY}:${KEYS.ROOT_SECRET_KEY}@${address}`,
     stop,
     start: launch,
+    addUser: async ({ accessKeyId, secretAccessKey }) => {
+      const owner = ['--access', KEYS.ROOT_ACCESS_KEY, '--secret', KEYS.ROOT_SECRET_KEY]
+      const user = ['--access', accessKeyId, '--secret', secretAccessKey, '--role', 'user']
+      const server = ['--endpoint-url', `http://${address}`]
+      const args = ['admin', ...owner, ...server, 'create-user', ...user]
+      await run(BINARY, args, { cwd: folder, ...(signal && { signal }) })
+    },
     [Symbol.asyncDispose]: () => everything.disposeAsync(),
   }
 }

@@ -9,6 +9,7 @@ import { inspect } from 'node:util'
 import {
   DeleteBucketCommand,
   DeleteObjectCommand,
+  PutBucketPolicyCommand,
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
@@ -16,7 +17,13 @@ import { isAppError } from '../../src/errors.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import { bucketUrl, createClient } from '../../src/storage/s3-client.ts'
 import type { Storage } from '../../src/storage/storage.ts'
-import { describeWithS3, newBucket, type S3Bucket } from '../support/s3.ts'
+import {
+  describeWithS3,
+  describeWithS3Server,
+  newBucket,
+  type S3Bucket,
+  startVersitygw,
+} from '../support/s3.ts'
 
 const jpeg = { contentType: 'image/jpeg' }
 const body = Buffer.from('bytes')
@@ -217,6 +224,45 @@ describeWithS3('a start', () => {
     assert.ok(signer)
     assert.equal((await fetch(signer.sign(key))).status, 200)
     assert.ok(signer.periodEnd() - Date.now() <= 30_000)
+  })
+})
+
+describeWithS3Server('an access key that may not do all', () => {
+  test('is refused at the start and told by ping, until a policy lets it', async () => {
+    await using server = await startVersitygw()
+    const user = { accessKeyId: 'reader', secretAccessKey: 'reader-secret' }
+    await server.addUser(user)
+    const bucket = newBucket(server.url)
+    await using _owned = await openStorage(bucket)
+    using client = disposable(rawClient(bucket))
+    const allow = async (...actions: string[]) => {
+      const arn = `arn:aws:s3:::${bucket.bucket}`
+      const Statement = actions.map((Action) => ({
+        Effect: 'Allow',
+        Principal: { AWS: user.accessKeyId },
+        Action,
+        Resource: Action === 's3:ListBucket' ? arn : `${arn}/*`,
+      }))
+      const Policy = JSON.stringify({ Version: '2012-10-17', Statement })
+      await client.send(new PutBucketPolicyCommand({ Bucket: bucket.bucket, Policy }))
+    }
+    const open = () => openStorage({ ...bucket, credentials: user, createBucket: false })
+    const says = /the access key may not do this: allow it s3:ListBucket .* s3:PutObject/
+
+    await assert.rejects(open(), says)
+    await allow('s3:ListBucket', 's3:GetObject')
+    await assert.rejects(open(), says)
+    await allow('s3:ListBucket', 's3:GetObject', 's3:PutObject', 's3:DeleteObject')
+    await using storage = await open()
+    await storage.put(key, body, jpeg)
+    await storage.remove(key)
+    assert.equal(await storage.open(key), undefined)
+    await allow('s3:ListBucket', 's3:GetObject')
+    await assert.rejects(storage.ping(), (error) => {
+      assert.ok(isAppError(error, 'storage_failed'))
+      assert.match(error.message, says)
+      return true
+    })
   })
 })
 
