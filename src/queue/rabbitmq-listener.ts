@@ -23,6 +23,8 @@ export interface ListenerOptions {
 }
 
 const PART = 'listening'
+/** One on each channel. */
+const CONSUMER = 'vitrine'
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 5_000
 /** Before something is given back that could not be dealt with: it comes round again at once. */
@@ -57,33 +59,37 @@ async function hear(
   judge: (message: AsyncMessage) => Promise<Verdict>,
   onReady: () => void,
 ): Promise<void> {
+  const channel = await orAborted(openListening(connection, topology), signal)
+  if (!channel) return
   const { promise: ended, resolve: end, reject: lose } = Promise.withResolvers<void>()
   ended.catch(() => {})
   const aborted = () => end()
   signal.addEventListener('abort', aborted, { once: true })
   const calls = new Set<Promise<void>>()
-  const channel = await orAborted(openListening(connection, topology), signal)
-  if (!channel) return
   channel.once('basic.cancel', (_tag, error) => lose(error))
   channel.once('close', () => lose(new Error('the channel was closed')))
   channel.on('error', lose)
-  try {
+  const deliver = (message: AsyncMessage) => {
+    if (signal.aborted) return // given back with the channel
+    const call = judge(message)
+      .then((verdict) => tell(channel, message, verdict))
+      .finally(() => calls.delete(call))
+    calls.add(call)
+  }
+  const consume = async () => {
     await channel.basicQos({ prefetchCount: concurrency })
-    const { consumerTag } = await channel.basicConsume({ queue: topology.queue }, (message) => {
-      if (signal.aborted) return // given back with the channel
-      const call = judge(message)
-        .then((verdict) => tell(channel, message, verdict))
-        .finally(() => calls.delete(call))
-      calls.add(call)
-    })
+    await channel.basicConsume({ queue: topology.queue, consumerTag: CONSUMER }, deliver)
     onReady()
-    if (signal.aborted) end()
-    await ended
-    if (channel.active) await channel.basicCancel({ consumerTag })
+  }
+  if (signal.aborted) end()
+  try {
+    await Promise.race([ended, consume().then(() => ended)])
   } finally {
     signal.removeEventListener('abort', aborted)
+    // Neither is waited for: a broker that does not answer must not hold up who stops.
+    if (channel.active) channel.basicCancel({ consumerTag: CONSUMER }).catch(() => {})
     await Promise.all(calls)
-    await channel.close()
+    void channel.close()
   }
 }
 
@@ -134,16 +140,16 @@ function createJudge({ handler, topology, publisher, signal, log }: ListenerOpti
   }
   const refuse = async (message: AsyncMessage, refusal: Refusal): Promise<Verdict> => {
     const { reason, detail } = refusal
-    const level = told.has(reason) ? 'debug' : 'warn'
-    told.add(reason)
-    log[level](
-      { reason, message_id: message.messageId },
-      `a message that is no bell was moved to ${deadOf(topology)}: ${detail}`,
-    )
     const headers = { ...message.headers, 'vitrine-reason': reason, 'vitrine-detail': detail }
     const envelope = { ...propertiesOf(message), headers, exchange: deadOf(topology) }
     try {
       await publisher.publish([{ envelope, body: message.body }])
+      const level = told.has(reason) ? 'debug' : 'warn'
+      told.add(reason)
+      log[level](
+        { reason, message_id: message.messageId },
+        `a message that is no bell was moved to ${deadOf(topology)}: ${detail}`,
+      )
       return 'ack'
     } catch (error) {
       log.debug({ err: error }, 'a message could not be moved')
