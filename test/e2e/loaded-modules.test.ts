@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
+import { connectBroker, describeOnRabbitmq, rabbitmqUrl } from '../support/rabbitmq.ts'
 import { describeWithS3, newBucket, settingsOf } from '../support/s3.ts'
 import { type Environment, makeDataFolder, startService } from '../support/service.ts'
 
@@ -49,5 +50,13 @@ describeOnPostgres('a start of the api alone', () => {
 describeWithS3('a start with S3', () => {
   test('loads its client, and no other', async () => {
     assert.deepEqual(clientsIn(await packagesOf(settingsOf(newBucket()))), ['@aws-sdk'])
+  })
+})
+
+describeOnRabbitmq('a start with RabbitMQ', () => {
+  test('loads its client, and no other', async () => {
+    await using broker = await connectBroker()
+    const env = { RABBITMQ_URL: rabbitmqUrl, RABBITMQ_IMAGE_QUEUE: broker.queue() }
+    assert.deepEqual(clientsIn(await packagesOf(env)), ['rabbitmq-client'])
   })
 })
