@@ -1,8 +1,8 @@
 // The OpenAPI document without a running service: the routes are declared, and none is ever called.
 
+import pino from 'pino'
 import type { App } from '../src/http/app.ts'
 import { createServer } from '../src/http/server.ts'
-import { createLogger } from '../src/observability/logger.ts'
 
 /** A server whose ports are not there: whatever is asked of them throws. */
 export function createUnconnectedServer(): App {
@@ -21,7 +21,7 @@ export function createUnconnectedServer(): App {
     snapshots: absent,
     storage: absent,
     health: absent,
-    log: createLogger({ level: 'silent', levels: {}, pretty: false })('http'),
+    log: pino({ level: 'silent' }),
   })
 }
 

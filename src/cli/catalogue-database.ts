@@ -12,7 +12,7 @@ export async function openCatalogueDatabase(
   config: Config,
   signal: AbortSignal,
 ): Promise<Database> {
-  const logOf = createLogger({ ...config.log, pretty: process.stderr.isTTY, descriptor: 2 })
+  const logOf = await createLogger({ ...config.log, pretty: process.stderr.isTTY, descriptor: 2 })
   const log = logOf('database')
   await using starting = new AsyncDisposableStack()
   const database = starting.use(

@@ -20,7 +20,7 @@ export const migrateCommand = defineCommand({
 
 /** Returns what to print. Throws an Error for the operator. */
 async function migrateDatabase({ config }: LoadedConfig): Promise<string> {
-  const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
+  const logOf = await createLogger({ ...config.log, pretty: process.stdout.isTTY })
   await using database = await waitForDatabase(config.database, {
     timeoutMs: config.startTimeoutMs,
     log: logOf('database'),

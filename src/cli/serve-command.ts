@@ -3,6 +3,7 @@
 import { addAbortListener, once } from 'node:events'
 import type { Running } from '../app/compose.ts'
 import { type Config, type LoadedConfig, loadConfig } from '../config/config.ts'
+import { openLogOutput } from '../observability/log-output.ts'
 import { createLogger, type Logger } from '../observability/logger.ts'
 import { defineCommand } from './command.ts'
 import { overridesOf, settingOptions } from './setting-options.ts'
@@ -18,7 +19,7 @@ export const serveCommand = defineCommand({
 /** Resolves to the exit code: 0 after a clean stop, 1 when the start failed or stopping took too long. */
 async function serve(loaded: LoadedConfig): Promise<number> {
   const { config } = loaded
-  const logOf = createLogger({ ...config.log, pretty: process.stdout.isTTY })
+  const logOf = await createLogger({ ...config.log, pretty: process.stdout.isTTY })
   const log = logOf('app')
   for (const warning of [...loaded.warnings, ...unreachableLinks(loaded)]) log.warn(warning)
   const signal = stopSignal()
@@ -29,7 +30,7 @@ async function serve(loaded: LoadedConfig): Promise<number> {
     return undefined
   })
   if (!running) return signal.aborted ? 0 : 1
-  process.stderr.write(banner(config, running))
+  openLogOutput({ descriptor: 2 }).write(banner(config, running))
   if (!signal.aborted) await once(signal, 'abort')
   log.info('stopping: running work is finished or given back')
   return await stop(running, config.shutdownTimeoutMs, log)

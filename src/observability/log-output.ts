@@ -2,7 +2,8 @@
 // stops reading loses lines, and is told how many once he reads again. (pino's own destination tries for
 // ever when it is to be flushed at an exit into a pipe that nobody reads, or a disk that is full.)
 
-import { write, writeSync } from 'node:fs'
+import { constants, openSync, write, writeSync } from 'node:fs'
+import { isatty } from 'node:tty'
 
 /** Lines are written together, at the latest after so long: one write each cost a seventh of a cached read. */
 const FLUSH_MS = 50
@@ -15,7 +16,7 @@ const FULL_MS = 100
 export interface LogOutputOptions {
   descriptor: 1 | 2
   /** Called when lines can be written again after some were dropped. */
-  onDropped(lines: number): void
+  onDropped?(lines: number): void
 }
 
 export interface LogOutput {
@@ -27,7 +28,8 @@ export interface LogOutput {
  * What is kept is written when the process exits, unless it is killed, as far as that needs no waiting:
  * a process whose log nobody reads still ends.
  */
-export function openLogOutput({ descriptor, onDropped }: LogOutputOptions): LogOutput {
+export function openLogOutput({ descriptor: given, onDropped }: LogOutputOptions): LogOutput {
+  const descriptor = isatty(given) ? reopenTerminal(given) : given
   /** Not handed on yet. */
   let lines = ''
   /** What is being written. */
@@ -62,7 +64,7 @@ export function openLogOutput({ descriptor, onDropped }: LogOutputOptions): LogO
   const tellDropped = () => {
     const count = dropped
     dropped = 0
-    if (count > 0) onDropped(count)
+    if (count > 0) onDropped?.(count)
   }
   process.once('exit', () => {
     const rest = Buffer.from(lines)
@@ -79,6 +81,21 @@ export function openLogOutput({ descriptor, onDropped }: LogOutputOptions): LogO
       if (lines.length >= FLUSH_LENGTH) flush()
       else schedule()
     },
+  }
+}
+
+/**
+ * A terminal that has stopped (Ctrl-S, a reader that sleeps) holds up whoever writes to it, and Node makes
+ * its own descriptors wait. One of ours does not, and leaves theirs as they are.
+ */
+function reopenTerminal(descriptor: number): number {
+  try {
+    return openSync(
+      `/proc/self/fd/${descriptor}`,
+      constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
+    )
+  } catch {
+    return descriptor // a system without such a path, or a terminal of another user
   }
 }
 

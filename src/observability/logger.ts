@@ -3,7 +3,7 @@
 import pino from 'pino'
 import type { LogArea, LogLevel } from '../lib/log-levels.ts'
 import { errorFields } from './error-fields.ts'
-import { openLogOutput } from './log-output.ts'
+import { type LogOutput, openLogOutput } from './log-output.ts'
 
 export type Logger = pino.Logger
 
@@ -19,7 +19,12 @@ export interface LoggerOptions {
 /** Gives the logger of an area (`http`, `jobs`, `pipeline` …). */
 export type LoggerOf = (area: LogArea) => Logger
 
-export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOptions): LoggerOf {
+export async function createLogger({
+  level,
+  levels,
+  pretty,
+  descriptor = 1,
+}: LoggerOptions): Promise<LoggerOf> {
   const options: pino.LoggerOptions = {
     level: 'trace',
     base: null,
@@ -27,18 +32,23 @@ export function createLogger({ level, levels, pretty, descriptor = 1 }: LoggerOp
     serializers: { err: errorFields },
     formatters: { level: (label) => ({ level: label }) },
   }
-  const root = pretty
-    ? pino({ ...options, transport: prettyTransport(descriptor) })
-    : pino(options, openLogOutput({ descriptor, onDropped: tellDropped }))
+  const output = openLogOutput({ descriptor, onDropped: tellDropped })
+  const root = pino(options, pretty ? await prettyLines(output) : output)
   function tellDropped(lines: number): void {
     root.warn({ area: 'app', lines }, 'lines of the log were dropped: nobody read them in time')
   }
   return (area) => root.child({ area }, { level: levels[area] ?? level })
 }
 
-function prettyTransport(destination: number) {
-  const options = { ignore: 'area', messageFormat: '{area}: {msg}', singleLine: true, destination }
-  return { target: 'pino-pretty', options }
+/** Made in this thread: pino's own way, a thread that writes, hangs at a terminal that takes nothing more. */
+async function prettyLines(output: LogOutput): Promise<LogOutput> {
+  const { prettyFactory } = await import('pino-pretty')
+  const format = prettyFactory({
+    ignore: 'area',
+    messageFormat: '{area}: {msg}',
+    singleLine: true,
+  })
+  return { write: (line) => output.write(format(line)) }
 }
 
 /** ISO 8601. Many lines share a millisecond, and making the text is a good part of a line's cost. */

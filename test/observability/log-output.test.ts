@@ -4,9 +4,12 @@
 import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { describe, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { eventually } from '../support/eventually.ts'
 
@@ -21,6 +24,48 @@ async function startWriter(): Promise<Writer> {
   await once(writer.stderr, 'data')
   return writer
 }
+
+/** The same on a terminal; resolves to its exit code, whether or not somebody reads. */
+async function runOnTerminal(t: TestContext, read: 'read' | 'unread') {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-terminal-'))
+  const codeFile = join(folder, 'code')
+  const command = `'${process.execPath}' '${WRITER}' </dev/null 2>'${folder}/memory'; echo $? >'${codeFile}'`
+  const terminal = spawn('script', ['-qfc', command, '/dev/null'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  t.after(async () => {
+    terminal.kill('SIGKILL')
+    await rm(folder, { recursive: true, force: true })
+  })
+  let shown = ''
+  const show = (chunk: string) => {
+    shown += chunk
+  }
+  if (read === 'read') terminal.stdout.setEncoding('utf8').on('data', show)
+  const code = await eventually(async () => {
+    const written = await readFile(codeFile, 'utf8')
+    assert.match(written, /\n/)
+    return Number(written)
+  }, 60_000)
+  return { code, shown: () => shown }
+}
+
+describe('a log on a terminal', {
+  skip: process.platform !== 'linux' && 'script is another',
+}, () => {
+  test('is for people', async (t) => {
+    const { code, shown } = await runOnTerminal(t, 'read')
+    assert.equal(code, 0)
+    await eventually(() =>
+      assert.match(shown().slice(0, 1_000), /INFO\S*: \S*app: x+\S* \S*\{"line":0\}/),
+    )
+  })
+
+  test('does not keep its process when the terminal has stopped', async (t) => {
+    const { code } = await runOnTerminal(t, 'unread')
+    assert.equal(code, 0)
+  })
+})
 
 describe('a log that nobody reads', () => {
   test('loses lines, and says how many when it is read again', async () => {

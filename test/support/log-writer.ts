@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { createLogger } from '../../src/observability/logger.ts'
 
 const LINES = 100_000
-const log = createLogger({ level: 'info', levels: {}, pretty: process.stdout.isTTY })('app')
+const logOf = await createLogger({ level: 'info', levels: {}, pretty: process.stdout.isTTY })
+const log = logOf('app')
 const text = 'x'.repeat(200)
 for (let line = 0; line < LINES; line++) {
   log.info({ line }, text)
