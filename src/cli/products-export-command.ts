@@ -23,8 +23,7 @@ Exit codes: 0 all products are printed, 1 it did not reach the end, 2 wrong usag
   run: async () => {
     const { config } = loadSettings()
     const signal = stopSignal()
-    // What is wrong with it is told to who writes.
-    const out = process.stdout.on('error', () => {})
+    const out = process.stdout
     const isSeen = process.stderr.isTTY && !out.isTTY
     let count = 0
     {
@@ -53,13 +52,7 @@ async function* readPages(config: Config, signal: AbortSignal) {
   }
 }
 
-/** Resolves when it is written; to false when nobody reads any more (`| head`). */
+/** Resolves when it is written; to false when it cannot be, which the listener of the output judges. */
 function write(out: Writable, text: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    out.write(text, (error) => {
-      if (!error) resolve(true)
-      else if ((error as NodeJS.ErrnoException).code === 'EPIPE') resolve(false)
-      else reject(error)
-    })
-  })
+  return new Promise((resolve) => out.write(text, (error) => resolve(!error)))
 }
