@@ -78,6 +78,13 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
       await eventually(() => sameSet(heard, ids))
     })
 
+    test('what a hundred announce at once is heard', async () => {
+      const { heard, handler } = answering()
+      listen(handler)
+      const ids = await Promise.all(Array.from({ length: 100 }, () => announceSome(1)))
+      await eventually(() => sameSet(heard, ids.flat()))
+    })
+
     test('two that listen share what is announced', async () => {
       const [first, second] = [answering(), answering()]
       listen(first.handler, 1)
