@@ -156,6 +156,7 @@ describeOnPostgres('pictures through RabbitMQ', () => {
       await using watcher = await startService({ ...environment, ROLE: 'api' })
       const { id } = await postProduct(api, addresses('paused', 20, 100))
       await eventually(() => assert.ok(origin.count('/paused-0.jpg') > 0))
+      // In the middle of a transaction, perhaps, whose locks PostgreSQL takes from it after 30 s.
       for (const service of [api, second]) service.process.kill('SIGSTOP')
       try {
         const { images } = await eventually(async () => {
@@ -163,7 +164,7 @@ describeOnPostgres('pictures through RabbitMQ', () => {
           // What the paused worker had begun is lost with the one attempt that this service gives.
           assert.notEqual(product.processing_status, 'processing')
           return product
-        }, 60_000)
+        }, 90_000)
         for (const { status, error } of images)
           assert.ok(status === 'ready' || error?.code === 'worker_lost', error?.code)
         assert.ok(images.some(({ status }) => status === 'ready'))
