@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '../../src/app/free-port.ts'
-import { type Running, run, start, until } from '../processes.ts'
+import { type Running, type RunOptions, run, start, until } from '../processes.ts'
 
 export interface RabbitmqServer extends AsyncDisposable {
   /** User `guest`, password `guest`. */
@@ -46,12 +46,12 @@ export async function startRabbitmqServer({
   ])
   const env = await settings({ folder, host, port, mapperPort, clusterPort })
   const options = { cwd: folder, env, ...(signal && { signal }) }
-  starting.use(start('epmd', ['-address', host, '-port', String(mapperPort)], options))
+  starting.use(startTied('epmd', ['-address', host, '-port', String(mapperPort)], options))
 
   const written: string[] = []
   let server: Running | undefined
   const launch = async () => {
-    const launched = start(join(BINARIES, 'rabbitmq-server'), [], {
+    const launched = startTied(join(BINARIES, 'rabbitmq-server'), [], {
       ...options,
       onLine: (line) => written.push(line),
     })
@@ -87,6 +87,11 @@ export async function startRabbitmqServer({
     ctl: (...args) => run(join(BINARIES, 'rabbitmqctl'), ['--quiet', ...args], options),
     [Symbol.asyncDispose]: () => everything.disposeAsync(),
   }
+}
+
+/** Ends with this process, even if that is killed. */
+function startTied(command: string, args: readonly string[], options: RunOptions): Running {
+  return start('setpriv', ['--pdeathsig', 'TERM', command, ...args], options)
 }
 
 interface Place {
