@@ -46,9 +46,10 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
       version: packageJson.version,
     }),
   )
-  const spoolDirectory = join(config.dataDir, 'spool')
-  // The embedded database lets one process in: whatever others left, they left when they ended.
+  // The embedded database lets one process in: whatever others left, they left when they ended. A worker
+  // on PostgreSQL that was given the same DATA_DIR may be running, so the folder is not the same.
   const isAlone = database.engine === 'pglite'
+  const spoolDirectory = join(config.dataDir, isAlone ? 'spool-embedded' : 'spool')
   if (isAlone) await endFormerLeases(database.db)
   await emptySpool(spoolDirectory, isAlone ? 0 : spoolAgeMs(config))
   const renderer = starting.use(
