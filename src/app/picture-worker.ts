@@ -70,6 +70,7 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
       storage,
       presets,
       download: config.outbound,
+      log: logOf('pipeline'),
     }),
     hosts: createHostGate(config.worker.perHost),
     presets,

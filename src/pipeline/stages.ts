@@ -7,9 +7,10 @@ import { isAppError } from '../errors.ts'
 import type { AttemptStage } from '../images/image.ts'
 import type { AttemptReport } from '../images/image-moves.ts'
 import type { Wait } from '../lib/allowance.ts'
+import type { Logger } from '../observability/logger.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { Storage } from '../storage/storage.ts'
-import { download } from './download.ts'
+import { download, orTruncated } from './download.ts'
 import { findShared, reserve } from './objects.ts'
 import type { Preset } from './presets.ts'
 import type { PictureFormat, Renderer } from './renderer.ts'
@@ -21,6 +22,7 @@ export interface StagesOptions {
   storage: Storage
   presets: readonly Preset[]
   download: { maxBytes: number; timeoutMs: number }
+  log: Pick<Logger, 'warn'>
 }
 
 /** What a picture became: the source's facts, and the objects that hold its renditions. */
@@ -53,7 +55,7 @@ export interface Stages {
 }
 
 export function createStages(options: StagesOptions): Stages {
-  const { db, outbound, renderer, storage, presets, download: limits } = options
+  const { db, outbound, renderer, storage, presets, download: limits, log } = options
   return {
     begin: createProgress,
     run: async ({ url, path, progress, signal, wait }) => {
@@ -63,15 +65,18 @@ export function createStages(options: StagesOptions): Stages {
       const source = await download(outbound, url, { path, ...limits, ...told })
 
       progress.enter('inspect')
-      const { format, width, height } = await renderer.inspect(path, turn)
+      const { format, width, height } = await orTruncated(source, renderer.inspect(path, turn))
       const facts = { width, height, bytes: source.bytes, format }
-      const shared = await untilReachable(() => findShared(db, source.sha256, presets), signal)
+
+      progress.enter('store')
+      const files = { db, storage, log }
+      const shared = await untilReachable(() => findShared(files, source.sha256, presets), signal)
       const [first] = shared ?? []
       if (shared && first)
         return { image: { ...facts, thumbhash: first.thumbhash }, objects: shared }
 
       progress.enter('render')
-      const rendered = await renderer.render(path, presets, turn)
+      const rendered = await orTruncated(source, renderer.render(path, presets, turn))
 
       progress.enter('store')
       const reserved = { sourceSha256: source.sha256, ...rendered }

@@ -13,7 +13,7 @@ export interface SweptObject {
 
 /** Some objects in the order of their ids. */
 export interface Slice {
-  /** Those that no rendition refers to and nobody touched for the grace. */
+  /** Those that no rendition refers to, and that nobody touched for as long as was asked for. */
   unused: SweptObject[]
   /** Where the next slice begins; undefined when there are no more objects. */
   lastId: string | undefined
@@ -85,16 +85,26 @@ function toSlice([row]: SliceRow[]): Slice {
   return { unused: row?.unused ?? [], lastId: row?.last_id ?? undefined }
 }
 
-/** Rows that have been `going` for so long, in the order of their ids. */
-export async function selectTombstones(
+/**
+ * A slice of those that have been `going` for so long. No rendition begins to refer to one; to one whose file was
+ * lost it may go on to.
+ */
+export async function readTombstones(
   db: Db,
   { after, ageMs, limit }: { after: string; ageMs: number; limit: number },
-): Promise<SweptObject[]> {
-  const { rows } = await sql<SweptObject>`
-    SELECT id, key, bytes FROM objects
-    WHERE state = 'going' AND id > ${after}::uuid AND touched_at < ${before(ageMs)}
-    ORDER BY id LIMIT ${limit}`.execute(db)
-  return rows
+): Promise<Slice> {
+  const { rows } = await sql<SliceRow>`
+    WITH slice AS MATERIALIZED (
+      SELECT id, key, bytes FROM objects
+      WHERE state = 'going' AND id > ${after}::uuid AND touched_at < ${before(ageMs)}
+      ORDER BY id LIMIT ${limit}),
+    used AS MATERIALIZED (
+      SELECT object_id FROM renditions WHERE object_id = ANY(ARRAY(SELECT id FROM slice))),
+    unused AS (
+      SELECT * FROM slice WHERE NOT EXISTS (SELECT FROM used WHERE object_id = slice.id))
+    SELECT (SELECT id FROM slice ORDER BY id DESC LIMIT 1) AS last_id,
+      (SELECT coalesce(json_agg(unused), '[]') FROM unused) AS unused`.execute(db)
+  return toSlice(rows)
 }
 
 export async function deleteTombstones(db: Db, ids: readonly string[]): Promise<void> {

@@ -1,7 +1,8 @@
 // Files go once no rendition refers to them. A row is marked first, so that nobody shares it any more,
 // then its file is removed; the row stays for an hour as a tombstone, after which the file is removed
 // once more, for a put that came late, and then the row. A crash between any two steps loses nothing:
-// what was marked is removed by its tombstone's end at the latest.
+// what was marked is removed by its tombstone's end at the latest. A tombstone that a rendition still refers
+// to, because its file was lost, stays until no rendition does.
 
 import type { Database, Db } from '../database/database.ts'
 import { openSchedule } from '../jobs/schedule.ts'
@@ -12,8 +13,8 @@ import {
   FIRST_ID,
   markSlice,
   readSlice,
+  readTombstones,
   type SweptObject,
-  selectTombstones,
   takeTurn,
 } from './sweep-store.ts'
 
@@ -59,7 +60,9 @@ export async function sweepObjects(options: SweepOptions): Promise<SweepReport> 
   const { db, storage, tombstoneMs = TOMBSTONE_MS, signal } = options
   const report: SweepReport = { files: 0, bytes: 0, tombstones: 0 }
   const failures: unknown[] = []
-  for await (const old of tombstones(db, tombstoneMs)) {
+  for await (const old of slices((after) =>
+    readTombstones(db, { after, ageMs: tombstoneMs, limit: SLICE }),
+  )) {
     const removed = await removeFiles(storage, old, failures)
     await deleteTombstones(
       db,
@@ -93,14 +96,6 @@ async function* slices(
     const { unused, lastId } = await next(after)
     yield unused
     after = lastId
-  }
-}
-
-async function* tombstones(db: Db, ageMs: number): AsyncGenerator<SweptObject[]> {
-  for (let after: string | undefined = FIRST_ID; after !== undefined; ) {
-    const old: SweptObject[] = await selectTombstones(db, { after, ageMs, limit: SLICE })
-    yield old
-    after = old.at(-1)?.id
   }
 }
 

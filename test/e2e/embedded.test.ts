@@ -1,7 +1,7 @@
 // The whole service as a newcomer starts it: nothing but the checkout, a folder and a picture's URL.
 
 import assert from 'node:assert/strict'
-import { stat, writeFile } from 'node:fs/promises'
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import sharp from 'sharp'
@@ -83,6 +83,24 @@ describe('an embedded service', () => {
     assert.equal(images[0]!.thumbhash, images[1]!.thumbhash)
   })
 
+  test('a picture whose file was lost is there again after a retry, and for whoever posts it anew', async () => {
+    const { id } = await postProduct(service, [`${origin.url}/small.jpg`])
+    const { images } = await settled(service, id)
+    const shown = async (product: string) => {
+      const [url = ''] = (await settled(service, product)).compressed_product_images
+      return { url, status: (await fetch(url.replace('localhost', '127.0.0.1'))).status }
+    }
+    const { url } = await shown(id)
+    await rm(join(environment.DATA_DIR!, 'objects', url.replace(/^.*\/media\//, '')))
+    assert.deepEqual(await shown(id), { url, status: 404 })
+    const again = await postProduct(service, [`${origin.url}/small.jpg`])
+    const anew = await shown(again.id)
+    assert.equal(anew.status, 200)
+    assert.notEqual(anew.url, url)
+    await fetch(`${service.url}/images/${images[0]!.id}/retry`, { method: 'POST' })
+    assert.deepEqual(await shown(id), anew)
+  })
+
   test('a failure has its code, and each attempt a row', async () => {
     const { id } = await postProduct(service, [`${origin.url}/text.jpg`, `${origin.url}/gone.jpg`])
     const { processing_status, images } = await settled(service, id)
@@ -160,12 +178,16 @@ describe('an embedded service', () => {
     await origin.asked('/leased.jpg')
     await killed.kill()
     held.resolve()
-    const left = join(environment.DATA_DIR!, 'spool', 'left-behind')
+    const left = join(environment.DATA_DIR!, 'spool-embedded', 'left-behind')
     await writeFile(left, body)
+    const others = join(environment.DATA_DIR!, 'spool')
+    await mkdir(others)
+    await writeFile(join(others, 'in-use'), body)
     service = stack.use(await startService(leased))
     const { images } = await settled(service, id, 20_000)
     assert.deepEqual([images[0]!.status, images[0]!.attempts], ['ready', 2])
     await assert.rejects(stat(left), { code: 'ENOENT' })
+    assert.ok(await stat(join(others, 'in-use')), 'a worker on PostgreSQL may be at it')
   })
 
   test('G9: SIGTERM gives running work back without counting the attempt', async () => {

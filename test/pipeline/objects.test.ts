@@ -7,10 +7,11 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Database, Tx } from '../../src/database/database.ts'
-import { isAppError } from '../../src/errors.ts'
+import { AppError, isAppError } from '../../src/errors.ts'
 import { lockProduct } from '../../src/images/product-change.ts'
 import { findShared, reserve, settleObjects } from '../../src/pipeline/objects.ts'
 import { type Preset, presets } from '../../src/pipeline/presets.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 import { handQueue, startWorker } from '../jobs/support.ts'
 import {
   describeOnEachDatabase,
@@ -26,6 +27,7 @@ import {
   readJobOf,
   rendered,
   rowStages,
+  silent,
 } from '../support/picture-work.ts'
 
 const small: Preset = { name: 'small', format: 'jpeg', width: 80, height: 60, quality: 75 }
@@ -35,6 +37,12 @@ const two = [...presets, small]
 function renderedTwice(content: string): ReturnType<typeof rendered> {
   const { files, ...rest } = rendered(content)
   return { ...rest, files: two.flatMap(({ name }) => files.map((f) => ({ ...f, preset: name }))) }
+}
+
+/** A storage of which only is asked whether it has a file. */
+function filesWhere(isThere: (key: string) => boolean): Pick<Storage, 'open'> {
+  const file = { size: 4, contentType: 'image/jpeg', read: async function* () {} }
+  return { open: async (key) => (isThere(key) ? file : undefined) }
 }
 
 interface ObjectRow {
@@ -64,6 +72,11 @@ describeOnEachDatabase('objects', (engine) => {
   const reserveBoth = (content: string) => reserve(database.db, renderedTwice(content), two)
   const settleBoth = (used: readonly { id: string; preset: string }[]) =>
     database.transaction((tx) => settleObjects(tx, used, two))
+  const lost = new Set<string>()
+  const shareBoth = (content: string) => {
+    const files = { db: database.db, storage: filesWhere((key) => !lost.has(key)), log: silent }
+    return findShared(files, rendered(content).sourceSha256, two)
+  }
   const sweepAway = (id: string) =>
     sql`UPDATE objects SET state = 'going' WHERE id = ${id}`.execute(database.db)
 
@@ -114,7 +127,7 @@ describeOnEachDatabase('objects', (engine) => {
   test('are shared when every preset is there, and touched by that', async () => {
     const content = randomUUID()
     const { sourceSha256, thumbhash } = rendered(content)
-    const share = () => findShared(database.db, sourceSha256, two)
+    const share = () => shareBoth(content)
     assert.equal(await share(), undefined)
     const reserved = await reserveBoth(content)
     assert.equal(await share(), undefined, 'a file that may not be there yet')
@@ -134,6 +147,57 @@ describeOnEachDatabase('objects', (engine) => {
     assert.equal(await share(), undefined, 'one is missing')
   })
 
+  test('of which one has lost its file are shared no more, and that one is made again', async () => {
+    const content = randomUUID()
+    await settleBoth(await reserveBoth(content))
+    const before = await shareBoth(content)
+    const [gone, kept] = (await objectsOf(content)).map(({ key }) => key)
+    lost.add(gone!)
+    assert.equal(await shareBoth(content), undefined)
+    assert.deepEqual(
+      (await objectsOf(content)).map(({ key, state }) => [key, state]),
+      [
+        [gone, 'going'],
+        [kept, 'ready'],
+      ],
+    )
+    await assert.rejects(settleBoth(before!), { code: 'storage_failed' })
+
+    const again = await reserveBoth(content)
+    const settled = await settleBoth(again)
+    const ready = (await objectsOf(content)).filter(({ state }) => state === 'ready')
+    assert.deepEqual(new Set(ready.map(({ id }) => id)), new Set(settled.map((s) => s.objectId)))
+    assert.ok(!ready.some(({ key }) => key === gone))
+    assert.ok(ready.some(({ key }) => key === kept))
+    assert.equal((await shareBoth(content))?.length, 2)
+  })
+
+  test('that are not all there are looked for all the same: settling must not take a lost one', async () => {
+    const content = randomUUID()
+    const { sourceSha256, ...one } = rendered(content)
+    const [first] = await reserve(database.db, { sourceSha256, ...one }, presets)
+    await database.transaction((tx) => settleObjects(tx, [first!], presets))
+    lost.add(first!.key)
+    assert.equal(await shareBoth(content), undefined)
+    await settleBoth(await reserveBoth(content))
+    const shown = (await objectsOf(content)).filter(({ state }) => state === 'ready')
+    assert.equal(shown.length, 2)
+    assert.ok(!shown.some(({ key }) => key === first!.key))
+  })
+
+  test('of which it cannot be told whether they are there stay as they are', async () => {
+    const content = randomUUID()
+    await settleBoth(await reserveBoth(content))
+    const away = new AppError('storage_failed', 'away')
+    const files = {
+      db: database.db,
+      storage: { open: () => Promise.reject(away) },
+      log: silent,
+    }
+    await assert.rejects(findShared(files, rendered(content).sourceSha256, two), away)
+    assert.equal((await shareBoth(content))?.length, 2)
+  })
+
   test('of which the sweep took one fail the settle, reserved and shared ones alike', async () => {
     const content = randomUUID()
     const reserved = await reserveBoth(content)
@@ -146,7 +210,7 @@ describeOnEachDatabase('objects', (engine) => {
     )
 
     await settleBoth(await reserveBoth(content))
-    const shared = await findShared(database.db, rendered(content).sourceSha256, two)
+    const shared = await shareBoth(content)
     await sweepAway(shared![0]!.id)
     await assert.rejects(settleBoth(shared!), { code: 'storage_failed' })
     // A new attempt makes it again, beside what is left of the old one.
@@ -246,7 +310,8 @@ describeOnPostgres('objects under attempts, sweeps and crashes at once', () => {
     const pause = () => sleep(Math.random() < 0.03 ? SLOW_MS : Math.random() * 5)
 
     const store = async (content: string) => {
-      const shared = await findShared(db, rendered(content).sourceSha256, two)
+      const stored = { db, storage: filesWhere((key) => files.has(key)), log: silent }
+      const shared = await findShared(stored, rendered(content).sourceSha256, two)
       if (shared) {
         counts.shared++
         return shared

@@ -34,6 +34,7 @@ import {
   snapshot,
   versionsTold,
 } from '../support/picture-work.ts'
+import { context } from '../support/products.ts'
 import { openTestRenderer } from '../support/renderer.ts'
 
 describeOnEachDatabase('the image job', (engine) => {
@@ -253,10 +254,12 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
     )
     const spoolDirectory = join(folder, 'spool')
     const children = stack.use(await openTestRenderer({ spoolDirectory }))
+    const write = (line: string) => void lines.push(JSON.parse(line))
+    const log = pino({ level: 'debug' }, { write })
     work = createPictureWork({
       database,
       spoolDirectory,
-      log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+      log,
       stages: createStages({
         db: database.db,
         outbound: stack.use(openTestOutbound()),
@@ -264,6 +267,7 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
         storage,
         presets,
         download: { maxBytes: 1_000_000, timeoutMs: 10_000 },
+        log,
       }),
     })
   })
@@ -320,6 +324,37 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
     assert.match(shared!.thumbhash ?? '', /.{8,}/)
     assert.notEqual(own!.renditions[0]!.url, shared!.renditions[0]!.url)
     assert.equal((await filesIn(join(folder, 'objects'))).length, 2)
+  })
+
+  const keysOf = async (productId: string) => {
+    const { images } = await work.read(productId)
+    return images.map(({ renditions }) => renditions[0]!.url.replace(/^.*\/media\//, ''))
+  }
+
+  test('a file that is lost is made again by a retry, and then for all others that show it', async () => {
+    const product = await work.post([`${origin.url}/a.jpg#lost`, `${origin.url}/again.jpg#lost`])
+    const [first = '', second = ''] = product.images.map(({ id }) => id)
+    await work.process(first)
+    await work.process(second)
+    const [key = ''] = await keysOf(product.id)
+    assert.deepEqual(await keysOf(product.id), [key, key])
+    await storage.remove(key)
+    lines.length = 0
+    const before = rendered
+    for (const id of [first, second]) {
+      await work.images.retry(id, context)
+      assert.equal(await work.process(id), 'done')
+    }
+    assert.equal(rendered, before + 1)
+    const [anew = '', other] = await keysOf(product.id)
+    assert.notEqual(anew, key)
+    assert.equal(other, anew)
+    assert.ok(await storage.open(anew))
+    const told = lines.filter(({ msg }) => String(msg).startsWith('a stored file is lost'))
+    assert.deepEqual(
+      told.map((line) => [line.level, line.key]),
+      [[40, key]],
+    )
   })
 
   const failAttempt = async (url: string) => {

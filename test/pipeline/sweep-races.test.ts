@@ -126,7 +126,63 @@ describeOnPostgres('sweeps among everything else', () => {
     await assertFiles(database, storage)
     await assertNothingLeft(database, storage)
   })
+
+  test('what is lost meanwhile is made again, and hinders neither settling nor sweeping', async (t) => {
+    const { database } = open
+    const counts = { settled: 0, refused: 0, dropped: 0, crashed: 0 }
+    const losses = { lost: 0, swept: 0, tombstones: 0, shownWithout: 0 }
+    const stages = fileStages(database, storage, async () => {
+      if (chance(0.05)) await sleep(aboutGrace())
+    })
+    const work = createPictureWork({ database, stages })
+    const actors = createActors(work, counts)
+    await actors.begin()
+
+    const lose = async () => {
+      await sleep(10)
+      const { rows } = await sql<{ key: string }>`
+        SELECT key FROM renditions JOIN objects ON objects.id = object_id
+        WHERE state = 'ready' ORDER BY random() LIMIT 1`.execute(database.db)
+      for (const { key } of rows) {
+        await storage.remove(key)
+        losses.lost++
+      }
+    }
+    const sweepOnce = async () => {
+      const times = { graceMs: GRACE_MS, tombstoneMs: GRACE_MS }
+      const report = await sweepObjects({ ...database, storage, ...times })
+      losses.swept += report.files
+      losses.tombstones += report.tombstones
+      losses.shownWithout = Math.max(losses.shownWithout, await countLostShown(database))
+      await sleep(5)
+    }
+    const until = performance.now() + DURATION_MS / 2
+    const repeat = async (turn: () => Promise<void>) => {
+      while (performance.now() < until) await turn()
+    }
+    await Promise.all([
+      ...Array.from({ length: 8 }, () => repeat(actors.work)),
+      repeat(actors.edit),
+      repeat(actors.reap),
+      repeat(sweepOnce),
+      repeat(sweepOnce),
+      repeat(lose),
+    ])
+    t.diagnostic(JSON.stringify({ ...counts, ...losses }))
+    for (const [name, count] of Object.entries(losses)) assert.ok(count > 0, `${name}: none`)
+
+    await actors.finish()
+    await assertFiles(database, storage)
+    await assertNothingLeft(database, storage)
+  })
 })
+
+/** Renditions that go on referring to an object whose file was lost. */
+async function countLostShown({ db }: Database): Promise<number> {
+  const { rows } = await sql`
+    SELECT FROM renditions JOIN objects ON objects.id = object_id WHERE state = 'going'`.execute(db)
+  return rows.length
+}
 
 interface Counts {
   settled: number
@@ -199,6 +255,16 @@ function createActors(work: PictureWork, counts: Counts) {
     reap: async () => {
       await work.reap()
       await sleep(20)
+    },
+    /** Every picture is asked for again, and made. */
+    finish: async () => {
+      const { rows } = await sql<{ id: string }>`SELECT id FROM images`.execute(db)
+      for (const { id: imageId } of rows) {
+        await expireLease(db, imageId)
+        await work.reap()
+        await work.images.retry(imageId, context)
+        assert.equal(await work.process(imageId), 'done')
+      }
     },
   }
 }

@@ -153,6 +153,30 @@ describeOnEachDatabase('the sweep of stored files', (engine) => {
     assert.deepEqual(await areThere(keysOf(second)), [true])
   })
 
+  test('a lost file’s row stays for as long as a picture refers to it, and keeps no other from going', async () => {
+    const content = randomUUID()
+    const one = await published(`${content}.jpg`)
+    const other = await published(`${content}.jpg`, `${randomUUID()}.jpg`)
+    const [key = '', dropped = ''] = keysOf(other)
+    await storage.remove(key)
+    const again = await published(`${content}.jpg`)
+    assert.notDeepEqual(keysOf(again), [key])
+    assert.deepEqual(await areThere(keysOf(again)), [true])
+    await work.products.remove(other.id, { context })
+    await age([key, dropped])
+    await sweep()
+    await age([key, dropped])
+    assert.equal((await sweep()).tombstones, 1)
+    assert.deepEqual([await stateOf(key), await stateOf(dropped)], ['going', undefined])
+
+    const [image] = one.images
+    await work.images.retry(image!.id, context)
+    assert.equal(await work.process(image!.id), 'done')
+    assert.deepEqual(keysOf(await work.read(one.id)), keysOf(again))
+    assert.equal((await sweep()).tombstones, 1)
+    assert.equal(await stateOf(key), undefined)
+  })
+
   test('a dry run says what would go, and changes nothing', async () => {
     const product = await published(`${randomUUID()}.jpg`)
     const keys = keysOf(product)

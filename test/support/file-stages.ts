@@ -6,7 +6,7 @@ import { findShared, reserve } from '../../src/pipeline/objects.ts'
 import { presets } from '../../src/pipeline/presets.ts'
 import type { Stages } from '../../src/pipeline/stages.ts'
 import type { Storage } from '../../src/storage/storage.ts'
-import { rendered, rowStages } from './picture-work.ts'
+import { rendered, rowStages, silent } from './picture-work.ts'
 
 /** Called with each key before and after its file is put; may wait, or throw. */
 export type PutHook = (moment: 'reserved' | 'put', key: string) => Promise<void> | void
@@ -14,7 +14,7 @@ export type PutHook = (moment: 'reserved' | 'put', key: string) => Promise<void>
 /** As the real stages do it: a file that is there is shared, else one is reserved and put. */
 export function fileStages(
   database: Database,
-  storage: Pick<Storage, 'put'>,
+  storage: Pick<Storage, 'put' | 'open'>,
   hook: PutHook = () => {},
 ): Stages {
   const { db } = database
@@ -31,7 +31,8 @@ export function fileStages(
     run: async ({ url, progress }) => {
       progress.enter('store')
       const picture = rendered(url)
-      const shared = await findShared(db, picture.sourceSha256, presets)
+      const files = { db, storage, log: silent }
+      const shared = await findShared(files, picture.sourceSha256, presets)
       if (shared) return { image, objects: shared }
       const objects = await reserve(db, picture, presets)
       for (const { key, file } of objects) {
