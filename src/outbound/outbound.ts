@@ -34,6 +34,8 @@ export interface OutboundResponse extends Disposable {
   headers: IncomingHttpHeaders
   /** To be read once: each time what has come since. Throws `download_truncated`, `download_timeout`, or the signal's reason. */
   body: AsyncIterable<readonly Uint8Array[]>
+  /** False where the body simply ends with its connection: nobody can tell then whether it is whole. */
+  isEndAnnounced: boolean
   /** Where the answer came from in the end. */
   url: string
 }
@@ -162,6 +164,7 @@ function fileOf(
     status,
     headers,
     body: translated(answer, url, signal),
+    isEndAnnounced: isEndAnnounced(headers),
     url: url.href,
     [Symbol.dispose]: () => discard(answer, place),
   }
@@ -178,6 +181,12 @@ function refuseOthers({ status, headers }: Answer, url: URL): void {
     const message = `${host} sends the file in a content encoding although none was accepted.`
     throw new AppError('origin_refused', message, { httpStatus: status })
   }
+}
+
+/** RFC 9112 §6.3. */
+function isEndAnnounced(headers: IncomingHttpHeaders): boolean {
+  const isChunked = /(^|[\s,])chunked$/i.test(headers['transfer-encoding']?.trim() ?? '')
+  return isChunked || headers['content-length'] !== undefined
 }
 
 async function* translated(

@@ -64,6 +64,7 @@ describe('a download', () => {
     assert.deepEqual(await fetchFile('/a'), {
       bytes: picture.length,
       sha256: createHash('sha256').update(picture).digest('hex'),
+      isEndAnnounced: true,
     })
     assert.deepEqual(await readFile(path), picture)
   })
@@ -138,6 +139,7 @@ describe('a download', () => {
       get: async (url) => ({
         status: 200,
         headers: { 'content-length': '9' },
+        isEndAnnounced: true,
         url,
         body: (async function* () {
           yield [Buffer.from('picture')]

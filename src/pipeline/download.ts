@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import { startAllowance, type Wait } from '../lib/allowance.ts'
 import type { Outbound, OutboundResponse } from '../outbound/outbound.ts'
 
@@ -25,6 +25,8 @@ export interface Downloaded {
   bytes: number
   /** Of the file, in lower-case hex. */
   sha256: string
+  /** False when the file may have been cut without anybody noticing. */
+  isEndAnnounced: boolean
 }
 
 /**
@@ -52,6 +54,19 @@ export async function download(
   }
 }
 
+/**
+ * What reading the file came to. One that is damaged, of which nobody can tell whether it came whole, is
+ * `download_truncated`: it is fetched again.
+ */
+export async function orTruncated<T>(downloaded: Downloaded, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading
+  } catch (error) {
+    if (downloaded.isEndAnnounced || !isAppError(error, 'image_corrupt')) throw error
+    throw maybeCut(downloaded, { cause: error })
+  }
+}
+
 async function save(response: OutboundResponse, options: DownloadOptions): Promise<Downloaded> {
   const { status: httpStatus, headers } = response
   const announced = Number(headers['content-length'] ?? Number.NaN)
@@ -59,12 +74,13 @@ async function save(response: OutboundResponse, options: DownloadOptions): Promi
   const downloaded = await write(response, options)
   const { bytes } = downloaded
   if (bytes < announced) throw truncated(bytes, announced, httpStatus)
+  if (bytes === 0 && !response.isEndAnnounced) throw maybeCut(downloaded, { httpStatus })
   if (bytes === 0) throw new AppError('not_an_image', 'The file is empty.', { httpStatus })
   return downloaded
 }
 
 async function write(
-  { status, body }: OutboundResponse,
+  { status, body, isEndAnnounced }: OutboundResponse,
   { path, maxBytes, onProgress }: DownloadOptions,
 ): Promise<Downloaded> {
   await using file = await open(path, 'w').catch(notWritten)
@@ -79,7 +95,7 @@ async function write(
     onProgress?.({ bytes })
     await writeAll(file, pieces).catch(notWritten)
   }
-  return { bytes, sha256: hash.digest('hex') }
+  return { bytes, sha256: hash.digest('hex'), isEndAnnounced }
 }
 
 /** In one call; should only a part have been taken, what follows tells why. */
@@ -97,6 +113,11 @@ function tooLarge(maxBytes: number, httpStatus: number): AppError {
 function truncated(bytes: number, announced: number, httpStatus: number): AppError {
   const message = `Only ${bytes} of the ${announced} bytes that were announced arrived.`
   return new AppError('download_truncated', message, { httpStatus })
+}
+
+function maybeCut({ bytes }: Downloaded, told: { httpStatus?: number; cause?: unknown }): AppError {
+  const message = `The file is damaged or was cut after ${bytes} bytes: its length was not announced.`
+  return new AppError('download_truncated', message, told)
 }
 
 function tookTooLong(timeoutMs: number): AppError {
