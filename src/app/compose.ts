@@ -21,7 +21,7 @@ import { findFreePort } from './free-port.ts'
 import { orExplain } from './listen.ts'
 import { openPurgers } from './purgers.ts'
 import { prepareSchema } from './schema.ts'
-import { checkStore } from './store-mark.ts'
+import { claimStore } from './store-mark.ts'
 
 /** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
 const DRAINING_SHARE = 10
@@ -82,9 +82,7 @@ async function start(
       signal,
     }),
   )
-  // The embedded database and its folder lie in one place: one cannot be mistaken without the other.
-  if (database.engine === 'postgres' || config.storage.kind !== 'filesystem')
-    await checkStore({ database, storage })
+  await claimStore({ database, storage, kind: config.storage.kind })
   const queueEngine =
     config.queue.kind === 'postgres' ? { ...config.queue, database } : config.queue
   const queue = starting.use(await openQueue({ ...queueEngine, log: logOf('queue') }))

@@ -12,7 +12,8 @@ export const storageAdoptCommand = defineCommand({
   summary: 'make this store the one of the database, after a move or a loss of its files',
   options: {},
   details: `A process refuses to start when its store is not the one that the first process of this database
-marked: its pictures would not be found. This command marks the store of these settings too.`,
+marked: its pictures would not be found. This command marks the store of these settings instead; the
+former one is then refused, and processes that run with it are to be restarted.`,
   run: async () => {
     const { config } = loadSettings()
     await using database = await openCatalogueDatabase(config, stopSignal())
