@@ -1,5 +1,6 @@
 // `vitrine storage sweep`: removes, or lists, the stored files that nothing uses any more.
 
+import { checkStore } from '../app/store-mark.ts'
 import type { Config } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
 import { findStrayFiles } from '../pipeline/stray-files.ts'
@@ -58,6 +59,7 @@ async function sweep(config: Config, request: SweepRequest): Promise<Report> {
   const signal = stopSignal()
   await using database = await openCatalogueDatabase(config, signal)
   await using storage = await openStorage(config.storage)
+  await checkStore({ database, storage, kind: config.storage.kind })
   const unused = await sweepUnused(database, { storage, config, signal, ...request })
   const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
   return { dry_run: request.dryRun, ...unused, stray_files }

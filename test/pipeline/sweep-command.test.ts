@@ -5,9 +5,11 @@ import { readdir, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
+import type { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { openStorage } from '../../src/storage/open.ts'
+import { describeOnPostgres, postgresEngine } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { fileStages } from '../support/file-stages.ts'
 import { createPictureWork } from '../support/picture-work.ts'
@@ -87,6 +89,25 @@ describe('vitrine storage sweep', () => {
   })
 })
 
+describeOnPostgres('vitrine storage sweep', () => {
+  test('refuses a store that is not the one of the database', async () => {
+    await using stack = new AsyncDisposableStack()
+    const { database, url = '' } = stack.use(await postgresEngine.create())
+    const { path: right } = stack.use(await makeDataFolder({ empty: true }))
+    const { path: wrong } = stack.use(await makeDataFolder({ empty: true }))
+    const [shown] = await fillCatalogue(database, right)
+    const sweep = (DATA_DIR: string) =>
+      vitrine(['storage', 'sweep'], { env: { DATABASE_URL: url, DATA_DIR }, cwd: DATA_DIR })
+    const { code, stdout, stderr } = await sweep(wrong)
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, /the pictures of this database are kept elsewhere/)
+    const { rows } = await sql`SELECT FROM objects WHERE state = 'ready'`.execute(database.db)
+    assert.equal(rows.length, 3)
+    assert.equal((await sweep(right)).stdout, 'unused files removed: 2 (8 bytes)\n')
+    assert.deepEqual(await filesIn(right), [shown])
+  })
+})
+
 test('a service sweeps by itself, without being told to', async () => {
   await using folder = await makeDataFolder()
   const [shown] = await makeCatalogue(folder.path)
@@ -103,6 +124,10 @@ async function filesIn(folder: string): Promise<string[]> {
 async function makeCatalogue(folder: string): Promise<string[]> {
   await using database = await openDatabase({ engine: 'pglite', directory: join(folder, 'db') })
   await migrate(database)
+  return await fillCatalogue(database, folder)
+}
+
+async function fillCatalogue(database: Database, folder: string): Promise<string[]> {
   await using storage = await openStorage({
     kind: 'filesystem',
     directory: join(folder, 'objects'),
