@@ -73,6 +73,20 @@ describeWithS3('a service with a public bucket', () => {
     assert.deepEqual(await here.bytes(), await there.bytes())
   })
 
+  test('makes a picture again that was removed from the bucket, for whoever posts it anew', async () => {
+    const post = async () => {
+      const { id } = await postProduct(service, [`${origin.url}/a.jpg`])
+      const [url = ''] = urlsOf(await settled(service, id))
+      return { url, status: (await fetch(url)).status }
+    }
+    const first = await post()
+    await using storage = await openStorage(bucket)
+    await storage.remove(first.url.slice(`${bucket.endpoint}/${bucket.bucket}/`.length))
+    const second = await post()
+    assert.notEqual(second.url, first.url)
+    assert.deepEqual([first.status, second.status], [200, 200])
+  })
+
   test('is ready, and says how its storage is', async () => {
     assert.equal((await fetch(`${service.url}/readyz`)).status, 200)
     const health = await fetch(`${service.url}/health/storage`)
