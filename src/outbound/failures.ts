@@ -35,7 +35,12 @@ const notHttp = new Set([
   'HTTPParserError',
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  // The client's own check of the status: below 100.
+  'ERR_ASSERTION',
 ])
+
+/** A 100 or 101 that nobody asked for, as undici words it: its code is that of every broken connection. */
+const unasked = new Set(['bad response', 'bad upgrade'])
 
 /** True when a `dns_failed` says that the name does not exist, rather than that nobody could tell. */
 export function isUnknownHost(error: unknown): boolean {
@@ -79,6 +84,10 @@ export function requestFailure(host: string, cause: unknown): unknown {
     return new AppError('origin_error', `${host} answered with something that is not HTTP.`, {
       cause,
     })
+  }
+  if (cause instanceof Error && unasked.has(cause.message)) {
+    const message = `${host} answered with an interim status that was not asked for.`
+    return new AppError('origin_error', message, { cause })
   }
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return tlsFailure(host, cause)
   return connectFailure(host, cause)

@@ -202,7 +202,9 @@ describe('a guarded GET', () => {
       ['hangs up without a word', 'connect_failed', hangUp()],
       ['does not speak HTTP', 'origin_error', raw('SSH-2.0-OpenSSH_9.2\r\n')],
       ['sends endless headers', 'origin_error', headersOf(40_000)],
-      ['switches protocols unasked', 'connect_failed', raw(switching)],
+      ['switches protocols unasked', 'origin_error', raw(switching)],
+      ['goes on unasked', 'origin_error', raw('HTTP/1.1 100 Continue\r\n\r\n')],
+      ['has no such status', 'origin_error', raw('HTTP/1.1 099 No\r\ncontent-length: 0\r\n\r\n')],
       ['sends two lengths', 'origin_error', raw(twoLengths)],
     ]
     for (const [what, code, answer] of cases) {
