@@ -1,6 +1,8 @@
 // Several processes on one PostgreSQL: requests here, pictures there.
 
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import sharp from 'sharp'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
@@ -125,6 +127,33 @@ describeOnPostgres('api and worker as processes of their own', () => {
     assert.deepEqual([adopted.code, adopted.stderr], [0, ''])
     await using _moved = await startService({ ...elsewhere, ROLE: 'api' })
     await assert.rejects(startService({ ...environment, ROLE: 'worker' }), /are kept elsewhere/)
+  })
+
+  test('a store that was emptied is refused; once it is adopted, retries make its pictures again', async () => {
+    await using open = await postgresEngine.create()
+    const { path: DATA_DIR } = stack.use(await makeDataFolder({ empty: true }))
+    const own = { ...environment, DATABASE_URL: open.url ?? '', DATA_DIR }
+    const shown = async (service: Service, id: string) => {
+      const [url = ''] = (await settled(service, id)).compressed_product_images
+      return (await fetch(url.replace('localhost', '127.0.0.1'))).status
+    }
+    const { id, images } = await (async () => {
+      await using service = await startService(own)
+      const product = await postProduct(service, [`${origin.url}/a.jpg`])
+      assert.equal(await shown(service, product.id), 200)
+      return product
+    })()
+    await rm(join(DATA_DIR, 'objects'), { recursive: true })
+    await assert.rejects(startService(own), /are kept elsewhere/)
+    const adopted = await vitrine(['storage', 'adopt'], { env: own, cwd: DATA_DIR })
+    assert.deepEqual([adopted.code, adopted.stderr], [0, ''])
+    await using service = await startService(own)
+    assert.equal(await shown(service, id), 404)
+    const { status } = await fetch(`${service.url}/images/${images[0]!.id}/retry`, {
+      method: 'POST',
+    })
+    assert.equal(status, 202)
+    assert.equal(await shown(service, id), 200)
   })
 
   test('of several that start at once one marks the store, and another store is refused', async () => {
