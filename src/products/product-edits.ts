@@ -2,12 +2,13 @@
 // edit in the middle of processing never loses and never publishes an old picture: whatever settles
 // later finds its image gone, or in its new place.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { Database, Tx } from '../database/database.ts'
 import { AppError } from '../errors.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import { isUuid } from '../lib/uuid.ts'
-import { reconcile } from './picture-list.ts'
+import { reconcile, type StoredImageRef } from './picture-list.ts'
 import type { EditOptions } from './product.ts'
 import {
   changePictures,
@@ -27,7 +28,7 @@ export interface ProductEditsOptions {
 }
 
 export interface ProductEdits {
-  /** The product as it is after the change. Throws `not_found`, `stale_version`. */
+  /** The product as it is after the change; one that changes nothing is no edit. Throws `not_found`, `stale_version`. */
   change(id: string, fields: Partial<CheckedFields>, options: EditOptions): Promise<StoredProduct>
   /** The version that readers must not fall below. Throws `not_found`, `stale_version`. */
   remove(id: string, options: EditOptions): Promise<number>
@@ -40,19 +41,21 @@ export function createProductEdits(options: ProductEditsOptions): ProductEdits {
     change: async (id, fields, { expected, context }) => {
       const changed = await database.transaction(async (tx) => {
         const current = await lock(tx, id, expected)
-        const addedImageIds = fields.sourceUrls
-          ? await setPictures(tx, fields.sourceUrls, {
-              productId: id,
-              lane: current.userId,
-              job: imageJob,
-              context,
-            })
-          : []
+        const pictures = fields.sourceUrls && (await selectImageRefs(tx, id))
+        if (isAsItWas(fields, current, pictures)) {
+          return { product: await selectProduct(tx, id), isEdit: false, hasJobs: false }
+        }
+        const additions = { productId: id, lane: current.userId, job: imageJob, context }
+        const addedImageIds =
+          fields.sourceUrls && pictures
+            ? await changePictures(tx, reconcile(pictures, fields.sourceUrls), additions)
+            : []
         const { prefix: urlPrefix } = mediaUrls
         await publishEdit(tx, id, { fields: { ...current, ...fields }, addedImageIds, urlPrefix })
-        return { product: await selectProduct(tx, id), hasJobs: addedImageIds.length > 0 }
+        const product = await selectProduct(tx, id)
+        return { product, isEdit: true, hasJobs: addedImageIds.length > 0 }
       })
-      signals.send('events')
+      if (changed.isEdit) signals.send('events')
       if (changed.hasJobs) signals.send('jobs')
       return changed.product ?? missing()
     },
@@ -78,13 +81,22 @@ async function lock(tx: Tx, id: string, expected: EditOptions['expected']): Prom
   )
 }
 
-async function setPictures(
-  tx: Tx,
-  sourceUrls: readonly string[],
-  additions: Parameters<typeof changePictures>[2],
-): Promise<string[]> {
-  const current = await selectImageRefs(tx, additions.productId)
-  return await changePictures(tx, reconcile(current, sourceUrls), additions)
+/** True for a change that changes nothing: it is no edit, and nobody is told of it. */
+function isAsItWas(
+  { name, description, price, sourceUrls }: Partial<CheckedFields>,
+  current: LockedProduct,
+  pictures: readonly StoredImageRef[] = [],
+): boolean {
+  return (
+    (name ?? current.name) === current.name &&
+    (description ?? current.description) === current.description &&
+    Number(price ?? current.price) === Number(current.price) &&
+    (sourceUrls === undefined ||
+      isDeepStrictEqual(
+        sourceUrls,
+        pictures.map(({ sourceUrl }) => sourceUrl),
+      ))
+  )
 }
 
 function missing(): never {

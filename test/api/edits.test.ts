@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { sql } from 'kysely'
 import { openApi, post, sample, type TestApi } from '../support/api.ts'
 import { describeOnEachDatabase } from '../support/database.ts'
 
@@ -70,14 +71,25 @@ describeOnEachDatabase('changing products over HTTP', (engine) => {
     })
   }
 
-  test('what was read can be sent back: it is the same product, one version later', async () => {
-    const { product, url } = await make({ product_images: [a, b] })
-    const { version, updated_at, ...before } = product
-    const replaced = await send('PUT', url, product)
-    const { version: next, updated_at: at, ...now } = replaced.json()
-    assert.deepEqual(now, before)
-    assert.equal(next, version + 1)
-    assert.ok(at > updated_at)
+  test('what changes nothing is no edit: the product is answered as it is, and nobody is told', async () => {
+    const { product, url, etag } = await make({ product_price: 0.1, product_images: [a, b] })
+    const count = sql<{ n: number }>`
+      SELECT count(*)::int AS n FROM events WHERE product_id = ${product.id}`
+    const { rows: before } = await count.execute(api.database.database.db)
+    for (const [method, body] of [
+      ['PUT', product],
+      ['PATCH', {}],
+      ['PATCH', { product_price: 0.1, product_images: [a, b] }],
+    ] as const) {
+      const answer = await send(method, url, body, { 'if-match': etag })
+      assert.deepEqual([answer.statusCode, answer.headers.etag], [200, etag])
+      assert.deepEqual(answer.json(), product)
+    }
+    const { rows: after } = await count.execute(api.database.database.db)
+    assert.deepEqual(after, before)
+    const reordered = await send('PATCH', url, { product_images: [b, a] }, { 'if-match': etag })
+    assert.equal(reordered.json().version, product.version + 1)
+    assert.equal((await send('PATCH', url, {}, { 'if-match': etag })).statusCode, 412)
   })
 
   test('PUT without pictures leaves them, with an empty list takes them away', async () => {

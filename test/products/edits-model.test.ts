@@ -123,6 +123,17 @@ interface Attempt {
   isOurs: boolean
 }
 
+function isSame(one: Model, other: Model): boolean {
+  const { name, description, price, pictures } = one
+  return (
+    name === other.name &&
+    description === other.description &&
+    price === other.price &&
+    pictures.length === other.pictures.length &&
+    pictures.every((picture, at) => picture === other.pictures[at])
+  )
+}
+
 /** Mostly one of those that can move; of all at times, because what cannot must not. */
 function pick<T>(all: readonly T[], n: number, can: (one: T) => boolean): T | undefined {
   const movable = all.filter(can)
@@ -164,6 +175,7 @@ async function createWorld(work: PictureWork, urls: readonly string[]) {
     if (!model) return await assert.rejects(change, { code: 'not_found' })
     const { images } = JSON.parse((await change()).body.toString()) as { images: { id: string }[] }
     const { product_name, product_description, product_price, product_images } = fields
+    const before = { ...model }
     if (product_name !== undefined) model.name = product_name
     if (product_description !== undefined) model.description = product_description ?? ''
     if (product_price !== undefined) model.price = product_price
@@ -177,6 +189,8 @@ async function createWorld(work: PictureWork, urls: readonly string[]) {
         return picture
       })
     }
+    // A change that changes nothing is none.
+    if (isSame(before, model)) return
     model.version++
     model.edit++
   }

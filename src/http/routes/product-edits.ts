@@ -51,7 +51,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
         operationId: 'replaceProduct',
         summary: 'Replace a product',
         description:
-          'A URL that stays in the list keeps its picture and results, a new one is queued, a dropped one goes. Fields that are not named here are ignored.',
+          'A URL that stays in the list keeps its picture and results, a new one is queued, a dropped one goes. Fields that are not named here are ignored. What changes nothing is answered with the product as it is, and counts as no change.',
         headers: editHeaders,
         params: productParams,
         body: replacementSchema,
@@ -90,7 +90,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
         operationId: 'patchProduct',
         summary: 'Change some fields of a product',
         description:
-          'A JSON merge patch (RFC 7396): what is not named stays. The name and the price cannot be taken away with `null`.',
+          'A JSON merge patch (RFC 7396): what is not named stays. The name and the price cannot be taken away with `null`. What changes nothing is answered with the product as it is, and counts as no change.',
         consumes: [...patchTypes],
         headers: editHeaders,
         params: productParams,
