@@ -62,7 +62,7 @@ export const guide = {
   unavailable: {
     meaning: 'Something that the service depends on does not answer at the moment.',
     remedy:
-      'Repeat the request after the seconds that `Retry-After` names. /health says what is missing.',
+      'Repeat the request after the seconds that `Retry-After` names. A write may have taken effect all the same: repeat a creation with its `Idempotency-Key`, a change with its `If-Match`. /health says what is missing.',
   },
 } as const satisfies Record<ProblemCode, { meaning: string; remedy: string }>
 
