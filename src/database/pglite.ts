@@ -34,6 +34,7 @@ export interface PgliteOptions {
 /** Throws an Error for the operator when the folder is in use by another process or cannot be opened. */
 export async function openPglite(options: PgliteOptions): Promise<Database> {
   const { directory } = options
+  await useTicks()
   await using acquired = new AsyncDisposableStack()
   if (directory !== undefined) acquired.use(await claimFolder(directory, initialise))
   const pglite = acquired.adopt(await create(directory), (db) => db.close())
@@ -53,6 +54,16 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
     onStatement: options.onStatement,
     close: () => maintenance[Symbol.asyncDispose](),
   })
+}
+
+/**
+ * Where PGlite was opened before `process.nextTick` was much used, a tick costs 0.4 µs for good instead of
+ * 0.06 (the shape of its object finds no place among the many that PGlite makes), and an answer of the
+ * server takes eight of them.
+ */
+async function useTicks(): Promise<void> {
+  for (let n = 0; n < 1_000; n++) process.nextTick(() => {})
+  await new Promise((resolve) => setImmediate(resolve))
 }
 
 async function initialise(directory: string): Promise<void> {
