@@ -1,0 +1,82 @@
+// A Redis of the caller's own, to be stopped, killed, paused and started again: Debian's binary on a port
+// that nobody else uses, with its copy on disk, when it is asked for one, in a folder of its own.
+
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { findFreePort } from '../../src/app/free-port.ts'
+import { type Running, start, until } from '../processes.ts'
+
+export interface RedisProcess extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  /** As `kill -9`: with what was saved last on disk. */
+  kill(): Promise<void>
+  /** On what was saved last; resolves when clients may connect. */
+  start(): Promise<void>
+  /** Connections stay open, and nothing is answered. */
+  pause(): void
+  resume(): void
+}
+
+const BINARY = '/usr/bin/redis-server'
+const START_TIMEOUT_MS = 20_000
+
+export const isRedisInstalled = existsSync(BINARY)
+
+export async function startRedisServer({
+  signal,
+}: {
+  signal?: AbortSignal
+} = {}): Promise<RedisProcess> {
+  await using starting = new AsyncDisposableStack()
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-redis-'))
+  starting.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const host = '127.0.0.1'
+  const port = await findFreePort(host)
+  const options = { cwd: folder, ...(signal && { signal }) }
+  const settings = ['--bind', host, '--port', String(port), '--dir', folder, '--save', '']
+  let server: Running | undefined
+  const launch = async () => {
+    // Ends with this process, even if that is killed.
+    const command = ['--pdeathsig', 'TERM', BINARY, ...settings]
+    server = start('setpriv', command, { ...options, onLine: () => {} })
+    await until(() => greet(host, port), { timeoutMs: START_TIMEOUT_MS, signal })
+  }
+  const kill = async () => {
+    await server?.[Symbol.asyncDispose]()
+    server = undefined
+  }
+  starting.defer(kill)
+  await launch()
+  const everything = starting.move()
+  const signalTo = (name: NodeJS.Signals) => {
+    if (server) process.kill(server.pid, name)
+  }
+  return {
+    url: `redis://${host}:${port}`,
+    port,
+    kill,
+    start: launch,
+    pause: () => signalTo('SIGSTOP'),
+    resume: () => signalTo('SIGCONT'),
+    [Symbol.asyncDispose]: () => everything.disposeAsync(),
+  }
+}
+
+/** Resolves when somebody there speaks the protocol of Redis, and has loaded what it had. */
+function greet(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, timeout: 1_000 })
+    socket.on('connect', () => socket.write('PING\r\n'))
+    socket.on('data', (data) => {
+      if (data.toString().startsWith('+PONG')) resolve()
+      socket.destroy()
+    })
+    socket.on('timeout', () => socket.destroy())
+    socket.on('error', () => {})
+    socket.on('close', () => reject(new Error('Redis does not answer yet')))
+  })
+}

@@ -1,0 +1,68 @@
+// What happens to one key of Redis in one step. A value is kept as `v<version>:<bytes>`, a token as itself.
+
+import { defineScript } from 'redis'
+
+const reply = (value: unknown) => value as Buffer | string | number | null
+
+/** Gives the value, or the token to fill its place with: the one that lies there, or else the one given. */
+const look = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `local held = redis.call('GET', KEYS[1])
+if held and (held:sub(1, 1) ~= 'v' or tonumber(held:match('^v(%d+):')) >= tonumber(ARGV[3])) then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]`,
+  parseCommand: (parser, key: string, token: string, tokenMs: number, floor: number) => {
+    parser.pushKey(key)
+    parser.push(token, String(tokenMs), String(floor))
+  },
+  transformReply: reply,
+})
+
+const fill = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`,
+  parseCommand: (parser, key: string, token: string, value: Buffer, keepMs: number) => {
+    parser.pushKey(key)
+    parser.push(token, value, String(keepMs))
+  },
+  transformReply: reply,
+})
+
+/** With a channel and a message, these are published in the same step. */
+const drop = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `local held = redis.call('GET', KEYS[1])
+if held and (held:sub(1, 1) ~= 'v' or tonumber(held:match('^v(%d+):')) < tonumber(ARGV[1])) then redis.call('DEL', KEYS[1]) end
+if ARGV[2] then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+return 1`,
+  parseCommand: (parser, key: string, version: number, ...message: readonly string[]) => {
+    parser.pushKey(key)
+    parser.push(String(version), ...message)
+  },
+  transformReply: reply,
+})
+
+/** From an empty text where there must be no place yet. */
+const advance = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `local function parse(place) local epoch, id = place:match('^(%x+)-(%d+)$') return epoch, tonumber(id) end
+local held = redis.call('GET', KEYS[1])
+local epoch, id = parse(ARGV[2])
+if held or ARGV[1] ~= '' then
+  local heldEpoch, heldId = parse(held or '')
+  local fromEpoch, fromId = parse(ARGV[1])
+  if held ~= ARGV[1] and not (heldEpoch and heldEpoch == fromEpoch and heldId >= fromId) then return 0 end
+  if heldEpoch == epoch and heldId >= id then return 1 end
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1`,
+  parseCommand: (parser, key: string, from: string, to: string) => {
+    parser.pushKey(key)
+    parser.push(from, to)
+  },
+  transformReply: reply,
+})
+
+export const scripts = { look, fill, drop, advance }

@@ -1,0 +1,183 @@
+// Redis, or Valkey, as the cache that processes share. The client's own reconnecting is off: what another
+// connection finds has to be caught up with first, and that is not the client's to know.
+
+import { randomBytes } from 'node:crypto'
+import { createClient, RESP_TYPES } from 'redis'
+import { AppError } from '../errors.ts'
+import type { CacheConnection, Place, SharedCache, SharedEntry } from './cache.ts'
+import { scripts } from './redis-scripts.ts'
+
+export interface RedisServer {
+  readonly host: string
+  readonly port: number
+  readonly user?: string
+  readonly password?: string
+  readonly database: number
+  /** `ca` in PEM; without it the authorities of Node.js are trusted. */
+  readonly tls: false | { readonly ca?: string }
+}
+
+export interface RedisCacheOptions {
+  server: RedisServer
+  /** All keys and the channel begin with it: what differs in it shares nothing. */
+  prefix: string
+}
+
+const CONNECT_TIMEOUT_MS = 3_000
+/** Statements end after 30 s: longer than any load takes. */
+const TOKEN_MS = 40_000
+/** Less than the floors of versions live in a process, so that none is outlived by what it forbids. */
+const KEEP_MS = 4 * 60_000
+/** What was filled together does not end together. */
+const KEEP_SPREAD_MS = 50_000
+const SCAN_COUNT = 500
+
+export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedCache {
+  const name = `Redis at ${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`
+  return {
+    name,
+    connect: async (heard) => {
+      await using starting = new AsyncDisposableStack()
+      const ended = Promise.withResolvers<void>()
+      const open = async () => {
+        const client = newClient(server)
+        // Without reconnecting, an error is the end.
+        client.on('error', ended.resolve)
+        client.on('end', ended.resolve)
+        starting.defer(() => {
+          if (client.isOpen) client.destroy()
+          ended.resolve()
+        })
+        try {
+          await client.connect()
+        } catch (error) {
+          throw explain(error, name)
+        }
+        return client
+      }
+      const commands = await open()
+      const listener = await open()
+      void ended.promise.then(() => {
+        // One without the other would be half deaf, or half mute.
+        for (const client of [commands, listener]) if (client.isOpen) client.destroy()
+      })
+      const channel = `${prefix}changes`
+      await answered(
+        listener.subscribe(channel, (message) => {
+          const at = message.lastIndexOf(':')
+          heard(message.slice(0, at), Number(message.slice(at + 1)))
+        }),
+      )
+      const opened = starting.move()
+      return {
+        ...createCommands(commands, { prefix, channel }),
+        ping: async () => {
+          await Promise.all([answered(commands.ping()), answered(listener.ping())])
+        },
+        ended: ended.promise,
+        [Symbol.asyncDispose]: () => opened.disposeAsync(),
+      }
+    },
+  }
+}
+
+type Client = ReturnType<typeof newClient>
+
+function newClient({ host, port, user, password, database, tls }: RedisServer) {
+  const reach = {
+    host,
+    port,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    reconnectStrategy: false,
+  } as const
+  return createClient({
+    socket: tls ? { ...reach, ...tls, tls: true } : reach,
+    ...(user === undefined ? {} : { username: user }),
+    ...(password === undefined ? {} : { password }),
+    database,
+    disableOfflineQueue: true,
+    scripts,
+    commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
+  })
+}
+
+function createCommands(
+  client: Client,
+  { prefix, channel }: { prefix: string; channel: string },
+): Omit<CacheConnection, 'ping' | 'ended' | typeof Symbol.asyncDispose> {
+  const keyOf = (key: string) => `${prefix}entry:${key}`
+  const placeKey = `${prefix}place`
+  const dropping = async (key: string, version: number, ...message: string[]) => {
+    await answered(client.drop(keyOf(key), version, ...message))
+  }
+  return {
+    look: async (key, floor) => {
+      const token = randomBytes(12).toString('hex')
+      const held = bytesOf(await answered(client.look(keyOf(key), token, TOKEN_MS, floor)))
+      const entry = unpack(held)
+      return entry ? { entry } : { token: held.toString() }
+    },
+    fill: async (key, token, entry) => {
+      const keepMs = KEEP_MS + Math.floor(Math.random() * KEEP_SPREAD_MS)
+      return Number(await answered(client.fill(keyOf(key), token, pack(entry), keepMs))) === 1
+    },
+    drop: (key, version) => dropping(key, version),
+    announce: (key, version) => dropping(key, version, channel, `${key}:${version}`),
+    flush: async () => {
+      const MATCH = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}entry:*`
+      let cursor = '0'
+      do {
+        const page = await answered(client.scan(cursor, { MATCH, COUNT: SCAN_COUNT }))
+        if (page.keys.length > 0) await answered(client.unlink(page.keys))
+        cursor = String(page.cursor)
+      } while (cursor !== '0')
+    },
+    place: async () => {
+      const text = await answered(client.get(placeKey))
+      const [, epoch, id] = /^([0-9a-f]+)-(\d+)$/.exec(text === null ? '' : String(text)) ?? []
+      return epoch === undefined ? undefined : { epoch, id: Number(id) }
+    },
+    advance: async (from, to) => {
+      const before = from === undefined ? '' : textOf(from)
+      return Number(await answered(client.advance(placeKey, before, textOf(to)))) === 1
+    },
+  }
+}
+
+async function answered<T>(reply: Promise<T>): Promise<T> {
+  try {
+    return await reply
+  } catch (error) {
+    throw new AppError('unavailable', 'The shared cache does not answer.', { cause: error })
+  }
+}
+
+/** What waiting does not mend is told as it is. */
+function explain(error: unknown, name: string): Error {
+  const text = error instanceof Error ? error.message : String(error)
+  return /^(WRONGPASS|NOAUTH|NOPERM)|DB index|AUTH/.test(text)
+    ? new Error(`${name} refused: ${text}; check CACHE_URL and REDIS_PASSWORD`, { cause: error })
+    : new AppError('unavailable', 'The shared cache cannot be reached.', { cause: error })
+}
+
+function textOf({ epoch, id }: Place): string {
+  return `${epoch}-${id}`
+}
+
+function bytesOf(value: unknown): Buffer {
+  return Buffer.isBuffer(value) ? value : Buffer.from(String(value))
+}
+
+function pack({ version, bytes }: SharedEntry): Buffer {
+  return Buffer.concat([Buffer.from(`v${version}:`), bytes])
+}
+
+/** Undefined for a token. */
+function unpack(held: Buffer): SharedEntry | undefined {
+  if (held[0] !== 0x76) return undefined // v
+  const end = held.indexOf(':')
+  return {
+    version: Number(held.subarray(1, end).toString('latin1')),
+    bytes: held.subarray(end + 1),
+  }
+}
