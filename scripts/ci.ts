@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { startPostgresServer } from '../test/support/postgres-server.ts'
 import { startRabbitmqServer } from './engines/rabbitmq.ts'
+import { startRedisServer } from './engines/redis.ts'
 import { installVersitygw, startVersitygw } from './engines/versitygw.ts'
 import { fuzzApi } from './fuzz-api.ts'
 import { run, start } from './processes.ts'
@@ -44,8 +45,10 @@ async function runTests(): Promise<string[]> {
   await using s3 = await startVersitygw({ signal })
   progress('starting RabbitMQ')
   await using rabbitmq = await startRabbitmqServer({ signal })
+  progress('starting Redis')
+  await using redis = await startRedisServer({ signal })
   const pictures = picturesDirectory()
-  const engines = ['postgres', 's3', 'rabbitmq']
+  const engines = ['postgres', 's3', 'rabbitmq', 'redis']
   const required = [...engines, ...(pictures === undefined ? [] : ['pictures'])].join(',')
   progress(`npm test, with ${required}`)
   const lines: string[] = []
@@ -56,6 +59,7 @@ async function runTests(): Promise<string[]> {
       TEST_DATABASE_URL: postgres.url,
       TEST_S3_ENDPOINT: s3.url,
       TEST_RABBITMQ_URL: rabbitmq.url,
+      TEST_REDIS_URL: redis.url,
       VITRINE_TEST_REQUIRE: required,
       PICTURES_DIR: pictures,
     },
