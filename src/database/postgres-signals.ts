@@ -12,6 +12,8 @@ const LAST_RETRY_MS = 5_000
 /** A session whose peer has silently gone is found out within these two. */
 const HEARTBEAT_MS = 10_000
 const STATEMENT_TIMEOUT_MS = 5_000
+/** Between two notifications: each takes a lock of the whole server, and wakes every process. */
+const REST_MS = 10
 
 /** Prefixed, as every user of the database shares the names. */
 const nameOf = (channel: Channel) => `vitrine_${channel}`
@@ -118,7 +120,7 @@ interface Courier {
   stop(): void
 }
 
-/** Tells other processes, with one statement under way at most: what is sent meanwhile goes with the next. */
+/** Tells other processes at once, and then with one statement for all that is sent until the next. */
 function createCourier(client: pg.Client): Courier {
   const unsent = new Set<Channel>()
   let busy = false
@@ -130,6 +132,7 @@ function createCourier(client: pg.Client): Courier {
         const names = [...unsent].map(nameOf)
         unsent.clear()
         await client.query(`SELECT pg_notify(name, '') FROM unnest($1::text[]) AS name`, [names])
+        await sleep(REST_MS)
       } while (unsent.size > 0)
     } catch {
       void client.end() // whoever attends to the session opens another
