@@ -8,6 +8,11 @@ export interface SharedEntry {
   readonly bytes: Buffer
 }
 
+export interface Perishable {
+  /** When it must be gone, in milliseconds since 1970; undefined for what does not end by itself. */
+  readonly goodUntil?: number | undefined
+}
+
 /** What a look found: the value, or the token to fill its place with. */
 export type Looked = { readonly entry: SharedEntry } | { readonly token: string }
 
@@ -20,7 +25,7 @@ export interface CacheConnection extends AsyncDisposable {
   /** What is held of at least that version. For what is not, a token is left, for as long as any load may take. */
   look(key: string, floor: number): Promise<Looked>
   /** Puts the value where its token still lies. False: it was changed since, or forgotten. */
-  fill(key: string, token: string, entry: SharedEntry): Promise<boolean>
+  fill(key: string, token: string, entry: SharedEntry & Perishable): Promise<boolean>
   /** Takes away the token, or the value if it is older than that version. */
   drop(key: string, version: number): Promise<void>
   /** `drop`, and tells all connections that listen, this one included. */

@@ -1,9 +1,12 @@
 // The cached read: values fenced by version. Every version seen raises the key's floor; an entry below
 // its floor is never served, and a load that began before a write and comes back with less is repeated,
-// so a reader that saw the old row cannot refill the cache with it.
+// so a reader that saw the old row cannot refill the cache with it. Where processes share a cache, what is
+// not in memory is looked for there before the truth is asked.
 
 import { LRUCache } from 'lru-cache'
 import { isAppError } from '../errors.ts'
+import type { SharedEntry } from './cache.ts'
+import { type SharedLevel, settlesWithin } from './shared-level.ts'
 
 /** Longer than any load can take (statements end after 30 s), so no load outlives the floor that judges it. */
 const FLOOR_LIFETIME_MS = 5 * 60_000
@@ -21,8 +24,17 @@ export interface ReadThroughOptions<V> {
   /** When (`now()`) this process last knew of every committed change; undefined while it does not know. */
   currentAsOf(): number | undefined
   now?: () => number
+  shared?: SharedBy<V> | undefined
   /** How long an answer from the truth is awaited before it counts as away for who has an entry. */
   patienceMs?: number
+}
+
+/** The cache that this process shares with others, and how a value is kept there. */
+export interface SharedBy<V> {
+  readonly level: SharedLevel
+  pack(value: V): Buffer
+  /** Undefined for what was not packed here. */
+  unpack(entry: SharedEntry): V | undefined
 }
 
 export interface ReadThrough<V> {
@@ -32,6 +44,12 @@ export interface ReadThrough<V> {
   recall(key: string): V | undefined
   /** A version was seen: nothing older is served from now on. */
   raise(key: string, version: number): void
+  /** `raise`, of a change of this process's own: the others are told before its answer goes out. Never rejects. */
+  announce(key: string, version: number): Promise<void>
+  /** `raise`, of a change that the log tells of. */
+  follow(key: string, version: number): void
+  /** Memory begins anew. */
+  forget(): void
   /** What is held in memory. */
   figures(): CacheFigures
 }
@@ -62,7 +80,7 @@ interface Flight<V> {
 export function createReadThrough<V extends Versioned>(
   options: ReadThroughOptions<V>,
 ): ReadThrough<V> {
-  const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf } = options
+  const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf, shared } = options
   const { now = () => performance.now(), patienceMs = PATIENCE_MS } = options
   const entries = new LRUCache<string, V & object>({
     // The library takes 0 for no limit at all; into one byte no entry fits.
@@ -74,7 +92,7 @@ export function createReadThrough<V extends Versioned>(
 
   const held = (key: string): V | undefined => {
     const entry = entries.get(key)
-    return entry?.goodUntil !== undefined && entry.goodUntil <= Date.now() ? undefined : entry
+    return entry && isGood(entry) ? entry : undefined
   }
 
   const raise = (key: string, version: number) => {
@@ -85,11 +103,32 @@ export function createReadThrough<V extends Versioned>(
     flights.delete(key)
   }
 
+  /** What is certain about memory and the shared cache: this process was told of every change just now. */
+  const isTold = () => {
+    const known = currentAsOf()
+    return known !== undefined && now() - known <= MAX_SILENCE_MS
+  }
+
+  /** From the shared cache, else from the truth, whose answer then goes there. */
+  const obtain = async (key: string): Promise<V | undefined> => {
+    const looked = shared && isTold() ? await shared.level.look(key, floors.of(key)) : undefined
+    if (shared && looked && 'entry' in looked) {
+      const found = shared.unpack(looked.entry)
+      if (found && isGood(found)) return found
+    }
+    const value = await load(key)
+    if (shared && value && looked && 'token' in looked) {
+      const { version, goodUntil } = value
+      shared.level.fill(key, looked.token, { version, goodUntil, bytes: shared.pack(value) })
+    }
+    return value
+  }
+
   const loadAboveFloor = async (key: string): Promise<V | undefined> => {
     for (let attempt = 1; ; attempt++) {
       // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
       const isWatched = currentAsOf() !== undefined
-      const value = await load(key)
+      const value = await obtain(key)
       if (value && value.version < floors.of(key) && attempt < MAX_LOADS) continue
       if (value && value.version >= floors.of(key)) {
         floors.raise(key, value.version)
@@ -120,13 +159,22 @@ export function createReadThrough<V extends Versioned>(
 
   /** What is certain to be current. */
   const recall = (key: string): V | undefined => {
-    const known = currentAsOf()
-    return known !== undefined && now() - known <= MAX_SILENCE_MS ? held(key) : undefined
+    const isTrusted = isTold() && (shared?.level.isHearing() ?? true)
+    return isTrusted ? held(key) : undefined
   }
 
   return {
     raise,
     recall,
+    announce: async (key, version) => {
+      raise(key, version)
+      await shared?.level.announce(key, version)
+    },
+    follow: (key, version) => {
+      raise(key, version)
+      shared?.level.drop(key, version)
+    },
+    forget: () => entries.clear(),
     figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
     get: async (key) => {
       const current = recall(key)
@@ -149,15 +197,8 @@ export function createReadThrough<V extends Versioned>(
   }
 }
 
-/** Whether the promise is resolved by then; one that rejects in time does so here. */
-async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>()
-  const timer = setTimeout(resolve, Math.max(0, ms), false)
-  try {
-    return await Promise.race([promise.then(() => true), late])
-  } finally {
-    clearTimeout(timer)
-  }
+function isGood({ goodUntil }: Versioned): boolean {
+  return goodUntil === undefined || goodUntil > Date.now()
 }
 
 /** The highest version seen of each key, kept for one to two lifetimes. */

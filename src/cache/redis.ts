@@ -39,6 +39,11 @@ export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedC
     connect: async (heard) => {
       await using starting = new AsyncDisposableStack()
       const ended = Promise.withResolvers<void>()
+      // A server that is silent lets in and greets nobody, and the client would wait for it for ever.
+      const { promise: late, reject } = Promise.withResolvers<never>()
+      const timer = setTimeout(() => reject(new Error('no answer')), CONNECT_TIMEOUT_MS)
+      late.catch(() => {})
+      using _timer = { [Symbol.dispose]: () => clearTimeout(timer) }
       const open = async () => {
         const client = newClient(server)
         // Without reconnecting, an error is the end.
@@ -49,7 +54,7 @@ export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedC
           ended.resolve()
         })
         try {
-          await client.connect()
+          await Promise.race([client.connect(), late])
         } catch (error) {
           throw explain(error, name)
         }
@@ -63,10 +68,15 @@ export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedC
       })
       const channel = `${prefix}changes`
       await answered(
-        listener.subscribe(channel, (message) => {
-          const at = message.lastIndexOf(':')
-          heard(message.slice(0, at), Number(message.slice(at + 1)))
-        }),
+        Promise.race([
+          listener.subscribe(channel, (message) => {
+            const at = message.lastIndexOf(':')
+            const version = Number(message.slice(at + 1))
+            // Anybody may publish there.
+            if (at > 0 && Number.isSafeInteger(version)) heard(message.slice(0, at), version)
+          }),
+          late,
+        ]),
       )
       const opened = starting.move()
       return {
@@ -118,7 +128,9 @@ function createCommands(
       return entry ? { entry } : { token: held.toString() }
     },
     fill: async (key, token, entry) => {
-      const keepMs = KEEP_MS + Math.floor(Math.random() * KEEP_SPREAD_MS)
+      const longestMs = KEEP_MS + Math.floor(Math.random() * KEEP_SPREAD_MS)
+      const keepMs = Math.min(longestMs, (entry.goodUntil ?? Number.POSITIVE_INFINITY) - Date.now())
+      if (keepMs < 1) return false
       return Number(await answered(client.fill(keyOf(key), token, pack(entry), keepMs))) === 1
     },
     drop: (key, version) => dropping(key, version),

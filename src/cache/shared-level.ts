@@ -1,0 +1,252 @@
+// The shared cache as one process uses it. It is connected again whenever it is lost; what it holds is
+// used only once it is in step with the log of changes, and not while it is slower than it is worth.
+//
+// From a connection's first moment on every change that the log tells of is dropped from the cache
+// through it. What was told before is caught up with: the cache itself knows the place in the log up to
+// which it was served; all changes from there to the present are dropped once more, or, where that is not
+// known, everything is. Then it is ready, and the place is moved on as the log is.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../errors.ts'
+import { type Alarm, createAlarm } from '../lib/alarm.ts'
+import type { Logger } from '../observability/logger.ts'
+import type {
+  CacheConnection,
+  Looked,
+  Perishable,
+  Place,
+  SharedCache,
+  SharedEntry,
+} from './cache.ts'
+
+/** The log of everything that changes what is cached. */
+export interface ChangeLog {
+  /** The place up to which this process was told of every change since it began; undefined while it does not know. */
+  toldThrough(): Place | undefined
+  /** The same, once it covers whatever was committed before the call. Throws `unavailable`. */
+  settledThrough(signal: AbortSignal): Promise<Place>
+  /** What changed between two places; undefined when that is not known any more, or is too much to tell. */
+  between(from: Place, through: Place): Promise<readonly Change[] | undefined>
+}
+
+export interface Change {
+  readonly key: string
+  readonly version: number
+}
+
+export interface SharedLevelListener {
+  /** Another process, or this one, announces a change. */
+  heard(key: string, version: number): void
+  /** Announcements are heard from now on: what is remembered from before may have missed some. */
+  regained(): void
+}
+
+export interface SharedLevel extends AsyncDisposable {
+  /** What is held, or a token; undefined: not to be had at the moment. Never rejects, and soon resolves. */
+  look(key: string, floor: number): Promise<Looked | undefined>
+  /** Goes on by itself; nothing is lost when it fails. */
+  fill(key: string, token: string, entry: SharedEntry & Perishable): void
+  /** A committed change of this process's own. Resolves when the cache has it, or does not answer soon. Never rejects. */
+  announce(key: string, version: number): Promise<void>
+  /** A committed change, from the log. */
+  drop(key: string, version: number): void
+  subscribe(listener: SharedLevelListener): void
+  /** Announcements reach this process: else it must not trust its memory. */
+  isHearing(): boolean
+  /** Throws `unavailable` with the reason while the cache is of no use. */
+  check(): void
+}
+
+export interface SharedLevelOptions {
+  cache: SharedCache
+  changes: ChangeLog
+  log: Logger
+}
+
+/** On the same network a look takes well under a millisecond; the database answers in a few. */
+const PATIENCE_MS = 50
+const PING_EVERY_MS = 500
+/** A connection that does not answer a ping for so long is taken for lost. */
+const SILENCE_MS = 3_000
+/** This many looks in a row that took too long, and no more are tried until a ping is quick again. */
+const MOST_LATE = 3
+const ADVANCE_EVERY_MS = 1_000
+/** A connection that ended sooner was none: the pauses go on growing, and nothing is said again. */
+const LASTING_MS = 5_000
+const RECONNECT_MS = { first: 100, most: 2_000 }
+
+/** One connection, from its first moment to its last. */
+interface Session {
+  readonly on: CacheConnection
+  readonly alarm: Alarm
+  /** Everything that is looked up in it is in step. */
+  isReady: boolean
+  /** Drops that it answered with no; what they were to take away may still be there. */
+  refusals: number
+}
+
+/** Connects in the background, now and for ever; a start does not wait for what nobody needs. */
+export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): SharedLevel {
+  const stopping = new AbortController()
+  const listeners = new Set<SharedLevelListener>()
+  let session: Session | undefined
+  /** Answers in a row that came too late. */
+  let late = 0
+
+  const usable = () => (session?.isReady && late < MOST_LATE ? session.on : undefined)
+  const within = async <T>(work: Promise<T>): Promise<T | undefined> => {
+    const inTime = await settlesWithin(work, PATIENCE_MS)
+    late = inTime ? 0 : late + 1
+    return inTime ? work : undefined
+  }
+  const send = (how: 'drop' | 'announce', key: string, version: number) => {
+    const through = session
+    return through?.on[how](key, version).catch(() => {
+      through.refusals++
+      through.isReady = false
+      through.alarm.ring()
+    })
+  }
+  /** Resolves to whether every drop that was sent before was done: answers come in the order of questions. */
+  const isServed = async ({ on }: Session, refusals: number) => {
+    await on.ping()
+    return session?.on === on && session.refusals === refusals
+  }
+
+  const catchUp = async (current: Session, signal: AbortSignal): Promise<Place> => {
+    const { on } = current
+    for (;;) {
+      const { refusals } = current
+      // It covers whatever was told before there was a connection to drop it through.
+      const through = await changes.settledThrough(signal)
+      const from = await on.place()
+      const missed = from && (await changes.between(from, through))
+      if (missed) await Promise.all(missed.map(({ key, version }) => on.drop(key, version)))
+      else await on.flush()
+      if ((await isServed(current, refusals)) && (await on.advance(from, through))) {
+        current.isReady = current.refusals === refusals
+        return through
+      }
+      signal.throwIfAborted()
+    }
+  }
+  /** Moves the place on, while the cache is still the one that was caught up with. */
+  const keepUp = async (current: Session, place: Place): Promise<Place | undefined> => {
+    const { refusals } = current
+    const told = changes.toldThrough()
+    if (!told) return place
+    const isSame = told.epoch === place.epoch && (await isServed(current, refusals))
+    return isSame && (await current.on.advance(place, told)) ? told : undefined
+  }
+  const follow = async (current: Session, signal: AbortSignal): Promise<never> => {
+    let place: Place | undefined
+    let isTold = false
+    for (;;) {
+      try {
+        if (place && current.isReady) place = await keepUp(current, place)
+        if (!place || !current.isReady) {
+          current.isReady = false
+          place = await catchUp(current, signal)
+        }
+        isTold = false
+      } catch (error) {
+        signal.throwIfAborted()
+        // One that is full refuses to note the place: what it holds is right, the place only further back.
+        if (!isTold) log.warn({ err: error }, `${cache.name} cannot be kept in step`)
+        isTold = true
+      }
+      await current.alarm.wait(ADVANCE_EVERY_MS)
+      signal.throwIfAborted()
+    }
+  }
+  /** Resolves once the connection has been silent for too long. */
+  const watch = async ({ on }: Session, signal: AbortSignal): Promise<void> => {
+    for (;;) {
+      const ping = on.ping()
+      late = (await settlesWithin(ping, PATIENCE_MS)) ? 0 : MOST_LATE
+      if (!(await settlesWithin(ping, SILENCE_MS))) return
+      await sleep(PING_EVERY_MS, undefined, { signal })
+    }
+  }
+  const serve = async () => {
+    await using on = await cache.connect((key, version) => {
+      for (const listener of listeners) listener.heard(key, version)
+    })
+    using over = endOf(stopping.signal)
+    const current = { on, alarm: createAlarm(), isReady: false, refusals: 0 }
+    session = current
+    late = 0
+    for (const listener of listeners) listener.regained()
+    log.info(`${cache.name} is connected`)
+    try {
+      const stopped = new Promise((resolve) => over.signal.addEventListener('abort', resolve))
+      const ends = [watch(current, over.signal), follow(current, over.signal)]
+      await Promise.race([on.ended, stopped, ...ends])
+    } finally {
+      session = undefined
+      current.alarm.ring()
+    }
+  }
+  const run = async () => {
+    for (let failures = 0; !stopping.signal.aborted; failures++) {
+      const startedAt = performance.now()
+      const error = await serve().catch((cause: unknown) => cause)
+      if (stopping.signal.aborted) return
+      if (performance.now() - startedAt > LASTING_MS) failures = 0
+      if (failures === 0)
+        log.warn({ err: error }, `${cache.name} is away: products are read from the database`)
+      const pauseMs = Math.min(RECONNECT_MS.first * 2 ** failures, RECONNECT_MS.most)
+      await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
+    }
+  }
+  const running = run()
+  return {
+    look: async (key, floor) => {
+      const on = usable()
+      return on && (await within(on.look(key, floor).catch(() => undefined)))
+    },
+    fill: (key, token, entry) =>
+      void usable()
+        ?.fill(key, token, entry)
+        .catch(() => {}),
+    announce: async (key, version) => {
+      const sent = send('announce', key, version)
+      if (sent && late < MOST_LATE) await within(sent)
+    },
+    drop: (key, version) => void send('drop', key, version),
+    subscribe: (listener) => void listeners.add(listener),
+    isHearing: () => session !== undefined,
+    check: () => {
+      const trouble = troubleOf(session, late)
+      if (trouble) throw new AppError('unavailable', trouble)
+    },
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+function troubleOf(session: Session | undefined, late: number): string | undefined {
+  if (!session) return 'The shared cache cannot be reached.'
+  if (late >= MOST_LATE) return 'The shared cache answers too slowly, and is left alone.'
+  return session.isReady ? undefined : 'The shared cache is not in step yet, and is left alone.'
+}
+
+/** A signal that aborts with another, and at the end of the block. */
+function endOf(outer: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+  const over = new AbortController()
+  const signal = AbortSignal.any([outer, over.signal])
+  return { signal, [Symbol.dispose]: () => over.abort() }
+}
+
+/** Whether the promise is resolved by then; one that rejects in time does so here. */
+export async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const { promise: deadline, resolve } = Promise.withResolvers<false>()
+  const timer = setTimeout(resolve, Math.max(0, ms), false)
+  try {
+    return await Promise.race([promise.then(() => true), deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}

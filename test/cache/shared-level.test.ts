@@ -1,0 +1,227 @@
+// Several nodes with a Redis that fails in every way: answers stay right, and soon come.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import pino from 'pino'
+import { type RedisProcess, startRedisServer } from '../../scripts/engines/redis.ts'
+import type { Place } from '../../src/cache/cache.ts'
+import { createReadThrough } from '../../src/cache/read-through.ts'
+import { createRedisCache } from '../../src/cache/redis.ts'
+import { openSharedLevel } from '../../src/cache/shared-level.ts'
+import { eventually } from '../support/eventually.ts'
+import { connectRedis, describeWithRedisServer, redisAt } from '../support/redis.ts'
+
+const log = pino({ level: 'silent' })
+
+/** Versions by key, and the log of their changes. */
+function createTruth() {
+  const versions = new Map<string, number>()
+  const changes: { key: string; version: number }[] = []
+  const place = (): Place => ({ epoch: 'abc', id: changes.length })
+  return {
+    loads: 0,
+    write: (key: string) => {
+      const version = (versions.get(key) ?? 1) + 1
+      versions.set(key, version)
+      changes.push({ key, version })
+      return version
+    },
+    versionOf: (key: string) => versions.get(key) ?? 1,
+    log: {
+      toldThrough: place,
+      settledThrough: async () => place(),
+      between: async (from: Place, through: Place) => changes.slice(from.id, through.id),
+    },
+  }
+}
+
+describeWithRedisServer('reads through memory, Redis and the truth', () => {
+  let server: RedisProcess
+  before(async () => {
+    server = await startRedisServer()
+  })
+  after(() => server[Symbol.asyncDispose]())
+
+  /** Nodes that share one Redis and one truth. */
+  const setUp = () => {
+    const stack = new AsyncDisposableStack()
+    const truth = createTruth()
+    const options = redisAt(server.url)
+    const open = () => {
+      const level = stack.use(
+        openSharedLevel({ cache: createRedisCache(options), changes: truth.log, log }),
+      )
+      const cache = createReadThrough({
+        load: async (key) => {
+          truth.loads++
+          return { version: truth.versionOf(key) }
+        },
+        sizeOf: () => 10,
+        maxBytes: 100_000,
+        maxStaleMs: 30_000,
+        currentAsOf: () => performance.now(),
+        shared: {
+          level,
+          pack: () => Buffer.from('x'),
+          unpack: ({ version }) => ({ version }),
+        },
+      })
+      level.subscribe({ heard: cache.raise, regained: cache.forget })
+      return {
+        level,
+        cache,
+        ready: () => eventually(() => level.check()),
+        get: async (key: string) => (await cache.get(key))?.value.version,
+        write: (key: string) => cache.announce(key, truth.write(key)),
+      }
+    }
+    return { truth, open, options, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  }
+  const timed = async <T>(work: () => Promise<T>) => {
+    const startedAt = performance.now()
+    return { value: await work(), ms: performance.now() - startedAt }
+  }
+
+  test('what one node loaded the others find in Redis', async () => {
+    await using set = setUp()
+    const [one, other] = [set.open(), set.open()]
+    await Promise.all([one.ready(), other.ready()])
+    assert.equal(await one.get('k'), 1)
+    await eventually(async () => {
+      other.cache.forget()
+      const before = set.truth.loads
+      assert.equal(await other.get('k'), 1)
+      assert.equal(set.truth.loads, before)
+    })
+  })
+
+  test('a write is shown by its own node at once, by the others as soon as they hear of it', async () => {
+    await using set = setUp()
+    const [one, other] = [set.open(), set.open()]
+    await Promise.all([one.ready(), other.ready()])
+    for (let n = 0; n < 100; n++) {
+      assert.equal(await other.get('k'), set.truth.versionOf('k'))
+      await one.write('k')
+      assert.equal(await one.get('k'), set.truth.versionOf('k'))
+      await eventually(async () => assert.equal(await other.get('k'), set.truth.versionOf('k')))
+    }
+  })
+
+  test('an emptied Redis costs loads, and nothing else', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    await using client = await connectRedis(server.url)
+    for (let n = 0; n < 20; n++) {
+      await node.write('k')
+      await client.flushAll()
+      node.cache.forget()
+      assert.equal(await node.get('k'), set.truth.versionOf('k'))
+    }
+    await eventually(async () =>
+      assert.ok(await client.get(`${set.options.prefix}place`), 'the place is noted again'),
+    )
+  })
+
+  test('a Redis that is not there costs loads; it is used again when it comes back', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    assert.equal(await node.get('k'), 1)
+    await server.kill()
+    await eventually(() => assert.equal(node.level.isHearing(), false))
+    assert.throws(() => node.level.check(), { code: 'unavailable' })
+    assert.equal(node.cache.recall('k'), undefined, 'nothing is heard, so memory is not trusted')
+    await node.write('k')
+    assert.equal(await node.get('k'), 2)
+    await server.start()
+    await node.ready()
+    assert.equal(await node.get('k'), 2)
+    assert.ok(node.cache.recall('k'))
+  })
+
+  test('a Redis that comes back with what it held long ago serves nothing of it', async () => {
+    await using set = setUp()
+    const keys = Array.from({ length: 50 }, (_, n) => `k${n}`)
+    {
+      const node = set.open()
+      await node.ready()
+      for (const key of keys) await node.get(key)
+      await eventually(async () => {
+        const found = await node.level.look(keys.at(-1)!, 0)
+        assert.ok(found && 'entry' in found)
+      })
+      await using client = await connectRedis(server.url)
+      await client.sendCommand(['SAVE'])
+      for (const key of keys) await node.write(key)
+      await server.kill()
+      await node.level[Symbol.asyncDispose]()
+    }
+    await server.start()
+    await using client = await connectRedis(server.url)
+    assert.ok((await client.dbSize()) > 40, 'it came back with the old values')
+    const fresh = set.open()
+    await fresh.ready()
+    for (const key of keys) assert.equal(await fresh.get(key), 2)
+  })
+
+  test('what changed while no node was there is not served from Redis', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    await node.get('k')
+    await eventually(async () => {
+      const found = await node.level.look('k', 0)
+      assert.ok(found && 'entry' in found)
+    })
+    await node.level[Symbol.asyncDispose]()
+    set.truth.write('k')
+    const fresh = set.open()
+    await fresh.ready()
+    assert.equal(await fresh.get('k'), 2)
+  })
+
+  test('a Redis that falls silent is not waited for; it is used again when it speaks', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    server.pause()
+    const times: number[] = []
+    try {
+      for (let n = 0; n < 200; n++) {
+        if (n % 10 === 0) times.push((await timed(() => node.write(`k${n}`))).ms)
+        const { value, ms } = await timed(() => node.get(`k${n}`))
+        assert.equal(value, set.truth.versionOf(`k${n}`))
+        times.push(ms)
+      }
+      assert.throws(() => node.level.check(), { code: 'unavailable' })
+      await eventually(() => assert.equal(node.level.isHearing(), false))
+    } finally {
+      server.resume()
+    }
+    const late = times.filter((ms) => ms > 25)
+    assert.ok(late.length <= 6, `${late.length} of ${times.length} waited`)
+    assert.ok(Math.max(...times) < 500, `${Math.max(...times)} ms`)
+    await node.ready()
+    assert.equal(await node.get('k10'), set.truth.versionOf('k10'))
+  })
+
+  test('a full Redis costs loads, and is no failure', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    await using client = await connectRedis(server.url)
+    await client.configSet('maxmemory', '1')
+    try {
+      for (let n = 0; n < 50; n++) {
+        await node.write('k')
+        node.cache.forget()
+        assert.equal(await node.get('k'), set.truth.versionOf('k'))
+      }
+      assert.ok(node.level.isHearing())
+    } finally {
+      await client.configSet('maxmemory', '0')
+    }
+    await node.ready()
+  })
+})
