@@ -19,6 +19,8 @@ export interface Reader {
   subscribe(listener: (event: LoggedEvent) => void): Disposable
   /** `performance.now()` of the last time every committed event had been passed on; undefined until then. */
   currentAsOf(): number | undefined
+  /** The place up to which every event since the reader began was passed on; undefined until that is known. */
+  toldThrough(): Position | undefined
   delayMs(): number
   readonly feed: EventFeed
 }
@@ -32,6 +34,7 @@ export function createReader(db: Db): Reader {
   let tail: Tail | undefined
   let mayHaveMoved = true
   let currentAsOf: number | undefined
+  let told: Position | undefined
   /** Passed on to the followers of decided events, up to here. */
   let decided: Position | undefined
 
@@ -43,6 +46,7 @@ export function createReader(db: Db): Reader {
     if (tail?.epoch !== state.epoch) {
       tail = createTail(db, state)
       currentAsOf = undefined
+      told = undefined
       decided = undefined
       dispatch.rereadAll()
     }
@@ -51,7 +55,8 @@ export function createReader(db: Db): Reader {
   const passOnNew = async (tail: Tail, lastId: number) => {
     const startedAt = performance.now()
     // What was under way at the start may be missing, and an event of the same product come after it.
-    const isWhole = tail.decidedThrough() !== undefined
+    const before = tail.decidedThrough()
+    const isWhole = before !== undefined
     for (let complete = false; !complete; ) {
       const found = await tail.readNew(lastId)
       for (const event of found.events) {
@@ -61,7 +66,9 @@ export function createReader(db: Db): Reader {
       }
       complete = found.complete
     }
-    if (isWhole) currentAsOf = startedAt
+    if (!isWhole) return
+    currentAsOf = startedAt
+    told = { epoch: tail.epoch, id: before }
   }
   const passOnDecided = async ({ epoch }: Tail, through: number) => {
     if (!decided) {
@@ -77,6 +84,7 @@ export function createReader(db: Db): Reader {
   }
   return {
     currentAsOf: () => currentAsOf,
+    toldThrough: () => told,
     delayMs: () => tail?.waitingMs() ?? 0,
     feed: createFeed({ db, dispatch, decided: () => decided }),
     subscribe: (listener) => {

@@ -12,6 +12,7 @@ import { createAlarm } from '../lib/alarm.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { LoggedEvent } from './events.ts'
 import type { EventFeed } from './feed.ts'
+import type { Position } from './position.ts'
 import { createReader } from './reader.ts'
 
 export interface Relay extends AsyncDisposable {
@@ -19,6 +20,8 @@ export interface Relay extends AsyncDisposable {
   subscribe(listener: (event: LoggedEvent) => void): Disposable
   /** `performance.now()` of the last time every committed event had been passed on; undefined until then. */
   currentAsOf(): number | undefined
+  /** The place up to which every event since the relay began was passed on; undefined until that is known. */
+  toldThrough(): Position | undefined
   /**
    * For the health report: `delay_ms` is how long the feed of all products has been waiting for
    * transactions that are still under way. Throws `unavailable` while the log cannot be read.
@@ -78,6 +81,7 @@ export function openRelay({ database, log, pollMs = 500 }: RelayOptions): Relay 
   return {
     subscribe: reader.subscribe,
     currentAsOf: reader.currentAsOf,
+    toldThrough: reader.toldThrough,
     check: async () => {
       if (failing) throw new AppError('unavailable', 'The event log cannot be read.')
       return { delay_ms: Math.round(reader.delayMs()) }
