@@ -21,6 +21,7 @@ import { findFreePort } from './free-port.ts'
 import { orExplain } from './listen.ts'
 import { openPurgers } from './purgers.ts'
 import { prepareSchema } from './schema.ts'
+import { openSharedProducts } from './shared-cache.ts'
 import { claimStore } from './store-mark.ts'
 
 /** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
@@ -92,8 +93,10 @@ async function start(
     storage: () => storage.ping(),
     queue: () => queue.ping(),
     events: () => relay.check(),
-    // In this process, so there is nothing that could be away.
-    cache: async () => ({ ...products.cacheFigures() }),
+    cache: async () => {
+      shared?.check()
+      return { ...products.cacheFigures() }
+    },
   })
 
   const { host } = config.server
@@ -105,13 +108,20 @@ async function start(
   const mediaUrls = createMediaUrls({ storage, publicUrl })
   const policy = createAddressPolicy(config.outbound)
   const imageJob = defineImageJob(config.jobs)
+  const shared = await openSharedProducts(config, {
+    database,
+    relay,
+    mediaUrls,
+    log: logOf('cache'),
+  })
+  if (shared) starting.use(shared)
   const products = createProducts({
     database,
     mediaUrls,
     imageJob,
     checkUrl: policy.checkUrl,
     idempotencyKeepMs: config.idempotencyKeepMs,
-    cache: { ...config.cache, currentAsOf: relay.currentAsOf },
+    cache: { ...config.cache, currentAsOf: relay.currentAsOf, shared },
   })
   relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
 

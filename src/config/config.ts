@@ -3,6 +3,7 @@
 
 import { availableParallelism } from 'node:os'
 import { resolve as resolvePath } from 'node:path'
+import { chooseSharedCache, type SharedCacheConfig } from './cache-config.ts'
 import { ConfigError } from './config-error.ts'
 import { chooseDatabase, type DatabaseConfig } from './database-config.ts'
 import { type EffectiveSetting, effectiveSettings } from './effective-settings.ts'
@@ -72,6 +73,7 @@ export interface Config {
   readonly events: { readonly keepMs: number; readonly maxStreams: number }
   readonly storage: StorageConfig
   readonly queue: QueueConfig
+  readonly sharedCache: SharedCacheConfig
 }
 
 export interface LoadOptions {
@@ -104,6 +106,7 @@ export function loadConfig({
   const database = chooseDatabase(resolved, { cwd, dataDir })
   const storage = chooseStorage(resolved, dataDir)
   const queue = chooseQueue(resolved, cwd)
+  const sharedCache = chooseSharedCache(resolved, cwd)
 
   const warnings = [
     ...sources.warnings,
@@ -111,6 +114,7 @@ export function loadConfig({
     ...database.warnings,
     ...storage.warnings,
     ...queue.warnings,
+    ...sharedCache.warnings,
   ]
   const mistakes = [
     ...sources.mistakes,
@@ -118,17 +122,24 @@ export function loadConfig({
     ...database.mistakes,
     ...storage.mistakes,
     ...queue.mistakes,
+    ...sharedCache.mistakes,
     ...brokenRules(resolved, database.engine),
   ]
   if (mistakes.length > 0) throw new ConfigError(mistakes, warnings)
 
-  const engines = { database: database.config, storage: storage.config, queue: queue.config }
+  const engines = {
+    database: database.config,
+    storage: storage.config,
+    queue: queue.config,
+    sharedCache: sharedCache.config,
+  }
   const config = deepFreeze(buildConfig(resolved.values, { ...engines, dataDir, processors }))
   const derived = {
     ...derivedDefaults(config),
     ...database.derived,
     ...storage.derived,
     ...queue.derived,
+    ...sharedCache.derived,
   }
   return { config, warnings, settings: effectiveSettings(resolved, derived) }
 }
@@ -137,12 +148,13 @@ interface Surroundings {
   database: DatabaseConfig
   storage: StorageConfig
   queue: QueueConfig
+  sharedCache: SharedCacheConfig
   dataDir: string
   processors: number
 }
 
 function buildConfig(values: Values, surroundings: Surroundings): Config {
-  const { database, storage, queue, dataDir, processors } = surroundings
+  const { database, storage, queue, sharedCache, dataDir, processors } = surroundings
   const { PORT: port } = values
   const localUrl = port === 0 ? undefined : `http://localhost:${port}`
   return {
@@ -195,6 +207,7 @@ function buildConfig(values: Values, surroundings: Surroundings): Config {
     events: { keepMs: values.EVENTS_KEEP, maxStreams: values.EVENTS_MAX_STREAMS },
     storage,
     queue,
+    sharedCache,
   }
 }
 

@@ -3,7 +3,7 @@
 import type { ValueType } from './value-types.ts'
 
 /** What a setting would choose an engine for. */
-export type Capability = 'queue' | 'cache'
+export type Capability = 'queue'
 
 export interface Setting<T = unknown> {
   readonly type: ValueType<T>

@@ -1,6 +1,7 @@
 // Every setting of the service, once. Parsing, `vitrine config` and docs/configuration.md are made
 // from this table; a setting that is not in it does not exist.
 
+import { cacheSettings } from './cache-settings.ts'
 import { databaseSettings } from './database-settings.ts'
 import { engineSettings } from './engine-settings.ts'
 import { queueSettings } from './queue-settings.ts'
@@ -9,7 +10,6 @@ import type { Setting, SettingTable } from './setting.ts'
 import { storageSettings } from './storage-settings.ts'
 import type { ParsedBy } from './value-types.ts'
 import {
-  cacheSettings,
   eventSettings,
   jobSettings,
   outboundSettings,

@@ -147,20 +147,6 @@ export const pictureSettings = {
   },
 } as const satisfies SettingTable
 
-export const cacheSettings = {
-  CACHE_SIZE: {
-    type: size({ min: 0, max: 64 * 1024 * MiB }),
-    default: '64MiB',
-    description: 'Memory for ready answers, in each process.',
-  },
-  CACHE_MAX_STALE: {
-    type: duration({ min: 0 }),
-    default: '30s',
-    description:
-      'How long an answer from the cache may go on being served while the database is unreachable.',
-  },
-} as const satisfies SettingTable
-
 export const eventSettings = {
   EVENTS_KEEP: {
     // Longer than any transaction that writes events.

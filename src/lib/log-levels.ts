@@ -6,6 +6,7 @@ export type LogLevel = (typeof logLevels)[number]
 /** The parts of the program that can be given a level of their own: folders of src/. */
 export const logAreas = [
   'app',
+  'cache',
   'database',
   'events',
   'http',

@@ -71,8 +71,8 @@ function periodOf(goodUntil: number | undefined): string {
   return goodUntil === undefined ? '' : `-${goodUntil.toString(36)}`
 }
 
-/** Covers what shows in the body and is not in the rows. */
-function saltOf({ base }: MediaUrls): string {
+/** Covers what shows in the body and is not in the rows: only processes of the same salt show the same. */
+export function saltOf({ base }: Pick<MediaUrls, 'base'>): string {
   return createHash('sha256')
     .update(JSON.stringify([REPRESENTATION_REVISION, base]))
     .digest('base64url')

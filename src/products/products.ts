@@ -1,6 +1,7 @@
 // The catalogue's use cases.
 
 import { type CacheFigures, createReadThrough, type ReadThrough } from '../cache/read-through.ts'
+import type { SharedLevel } from '../cache/shared-level.ts'
 import type { Database } from '../database/database.ts'
 import { AppError } from '../errors.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
@@ -15,6 +16,7 @@ import type { ProductLists } from './product-list.ts'
 import { createProductLists } from './product-lists.ts'
 import { insertProduct, selectProduct } from './product-store.ts'
 import { createSettledWaits } from './settled-waits.ts'
+import { packProduct, unpackProduct } from './shared-product.ts'
 
 const DAY_MS = 24 * 60 * 60_000
 
@@ -30,6 +32,8 @@ export interface ProductsOptions {
     maxStaleMs: number
     /** When this process last knew of every committed change; undefined while it does not know. */
     currentAsOf(): number | undefined
+    /** Holds nothing but products as this process shows them. */
+    shared?: SharedLevel | undefined
   }
 }
 
@@ -51,8 +55,10 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     const product = await selectProduct(database.db, id)
     return product && presenter.represent(product)
   }
+  const { shared, ...memory } = options.cache
   const cached: ReadThrough<VersionedRepresentation> = createReadThrough({
-    ...options.cache,
+    ...memory,
+    shared: shared && { level: shared, pack: packProduct, unpack: unpackProduct },
     load,
     sizeOf: ({ body }) => body.byteLength,
   })
@@ -60,7 +66,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
   const change = async (id: string, fields: Partial<CheckedFields>, editing: EditOptions) => {
     const key = id.toLowerCase()
     const changed = presenter.represent(await edits.change(key, fields, editing))
-    cached.raise(key, changed.version)
+    await cached.announce(key, changed.version)
     return changed
   }
   const read = async (id: string): Promise<Representation> => {
@@ -71,6 +77,13 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     return ageSeconds === undefined ? value : { ...value, ageSeconds }
   }
   const waits = createSettledWaits({ read })
+  shared?.subscribe({
+    heard: (productId, version) => {
+      cached.raise(productId, version)
+      waits.wake(productId)
+    },
+    regained: cached.forget,
+  })
   return {
     create: async (input, context) => {
       const product = checkProduct(input, checkUrl)
@@ -100,17 +113,17 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     patch: async (id, input, editing) => change(id, checkPatch(input, checkUrl), editing),
     remove: async (id, editing) => {
       const key = id.toLowerCase()
-      cached.raise(key, await edits.remove(key, editing))
+      await cached.announce(key, await edits.remove(key, editing))
     },
     list: createProductLists(database.db, presenter.document).list,
     settled: waits.wait,
     invalidate: (productId, version) => {
-      cached.raise(productId, version)
+      cached.follow(productId, version)
       waits.wake(productId)
     },
     refresh: async (productId) => {
       const current = await load(productId)
-      if (current) cached.raise(productId, current.version)
+      if (current) await cached.announce(productId, current.version)
     },
     cacheFigures: cached.figures,
   }

@@ -124,13 +124,14 @@ describe('secrets', () => {
     {
       ...{ HOST: wrong, DB_HOST: wrong, LOG_LEVEL: wrong, OUTBOUND_ALLOW: wrong, PORT: wrong },
       ...{ AWS_REGION: wrong, S3_BUCKET_NAME: wrong, S3_URLS: wrong },
+      ...{ REDIS_ADDR: wrong, REDIS_HOST: wrong },
     },
     { requiredKeys: [] },
   )
   const accepted = fc.record(
     {
       ...{ DB_PASS: password, REDIS_PASSWORD: password, AWS_ACCESS_KEY: password },
-      ...{ AWS_SECRET_KEY: password, RABBITMQ_URL: anyUrl, REDIS_ADDR: anyUrl, REDIS_HOST: anyUrl },
+      ...{ AWS_SECRET_KEY: password, RABBITMQ_URL: anyUrl },
       ...{ KAFKA_BROKERS: anyUrl },
     },
     { requiredKeys: [] },

@@ -60,6 +60,7 @@ describe('without any setting', () => {
       events: { keepMs: 604_800_000, maxStreams: 10_000 },
       storage: { kind: 'filesystem', directory: join(folder.path, 'data/objects') },
       queue: { kind: 'postgres' },
+      sharedCache: { kind: 'none' },
     }
     assert.deepEqual(config, expected)
     assert.deepEqual(warnings, [])
@@ -292,16 +293,6 @@ describe('mistakes', () => {
     }
     const wrongUrl = folder.refused({ env: { ROLE: 'api', DATABASE_URL: 'mysql://db/x' } })
     assert.equal(wrongUrl.mistakes.length, 1)
-  })
-
-  it('an engine that is asked for by its URL and not there is refused', () => {
-    using folder = folderWith()
-    assert.deepEqual(folder.refused({ env: { CACHE_URL: 'redis://localhost' } }).mistakes, [
-      'CACHE_URL (environment) names Redis, which this release does not support: remove the setting, and each process caches in its own memory instead',
-    ])
-    for (const CACHE_URL of ['valkey://k', 'toString:x', 'x']) {
-      assert.equal(folder.refused({ env: { CACHE_URL } }).mistakes.length, 1)
-    }
   })
 
   it('files that cannot be read are mistakes', () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
 import { connectBroker, describeOnRabbitmq, rabbitmqUrl } from '../support/rabbitmq.ts'
+import { describeOnRedis, redisUrl } from '../support/redis.ts'
 import { describeWithS3, newBucket, settingsOf } from '../support/s3.ts'
 import { type Environment, makeDataFolder, startService } from '../support/service.ts'
 
@@ -58,5 +59,12 @@ describeOnRabbitmq('a start with RabbitMQ', () => {
     await using broker = await connectBroker()
     const env = { RABBITMQ_URL: rabbitmqUrl, RABBITMQ_IMAGE_QUEUE: broker.queue() }
     assert.deepEqual(clientsIn(await packagesOf(env)), ['rabbitmq-client'])
+  })
+})
+
+describeOnRedis('a start with Redis', () => {
+  test('loads its client, and no other', async () => {
+    const env = { CACHE_URL: redisUrl, CACHE_PREFIX: `vitrine-test-${process.pid}:` }
+    assert.deepEqual(clientsIn(await packagesOf(env)), ['redis', '@redis'])
   })
 })
