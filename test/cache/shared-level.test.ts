@@ -1,6 +1,8 @@
 // Several nodes with a Redis that fails in every way: answers stay right, and soon come.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
 import pino from 'pino'
 import { type RedisProcess, startRedisServer } from '../../scripts/engines/redis.ts'
@@ -35,6 +37,33 @@ function createTruth() {
   }
 }
 
+/** Passes everything on, to the server after a delay that may be changed. */
+async function startSlowProxy(port: number) {
+  const sockets = new Set<Socket>()
+  const proxy = { url: '', delayMs: 0 }
+  const listener = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1')
+    client.on('data', (bytes) => void setTimeout(() => upstream.write(bytes), proxy.delayMs))
+    upstream.on('data', (bytes) => client.write(bytes))
+    for (const [socket, peer] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => void peer.destroy())
+    }
+  }).listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  proxy.url = `redis://127.0.0.1:${(listener.address() as AddressInfo).port}`
+  return Object.assign(proxy, {
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy()
+      listener.close()
+    },
+  })
+}
+
 describeWithRedisServer('reads through memory, Redis and the truth', () => {
   let server: RedisProcess
   before(async () => {
@@ -43,10 +72,10 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
   after(() => server[Symbol.asyncDispose]())
 
   /** Nodes that share one Redis and one truth. */
-  const setUp = () => {
+  const setUp = (url = server.url) => {
     const stack = new AsyncDisposableStack()
     const truth = createTruth()
-    const options = redisAt(server.url)
+    const options = redisAt(url)
     const open = () => {
       const level = stack.use(
         openSharedLevel({ cache: createRedisCache(options), changes: truth.log, log }),
@@ -199,11 +228,35 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     } finally {
       server.resume()
     }
-    const late = times.filter((ms) => ms > 25)
-    assert.ok(late.length <= 6, `${late.length} of ${times.length} waited`)
+    const late = times.filter((ms) => ms > 40)
+    assert.ok(late.length <= 10, `${late.length} of ${times.length} waited`)
     assert.ok(Math.max(...times) < 500, `${Math.max(...times)} ms`)
     await node.ready()
     assert.equal(await node.get('k10'), set.truth.versionOf('k10'))
+  })
+
+  test('a Redis that takes 200 ms is left alone until it is quick again; writes are right meanwhile', async () => {
+    await using proxy = await startSlowProxy(server.port)
+    await using set = setUp(proxy.url)
+    const [one, other] = [set.open(), set.open()]
+    await Promise.all([one.ready(), other.ready()])
+    proxy.delayMs = 200
+    const times: number[] = []
+    for (let n = 0; n < 300; n++) {
+      const key = `k${n % 30}`
+      if (n % 10 === 0) times.push((await timed(() => one.write(key))).ms)
+      one.cache.forget()
+      const { value, ms } = await timed(() => one.get(key))
+      assert.equal(value, set.truth.versionOf(key))
+      times.push(ms)
+    }
+    assert.ok(times.filter((ms) => ms > 40).length <= 10)
+    assert.ok(Math.max(...times) < 190, `${Math.max(...times)} ms`)
+    assert.throws(() => one.level.check(), /too slowly/)
+    assert.ok(one.level.isHearing(), 'messages come late, but they come')
+    await eventually(async () => assert.equal(await other.get('k0'), set.truth.versionOf('k0')))
+    proxy.delayMs = 0
+    await one.ready()
   })
 
   test('a full Redis costs loads, and is no failure', async () => {
