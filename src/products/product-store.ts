@@ -62,6 +62,8 @@ type InsertedRow = (StoredProduct | { id: null }) & {
  * Key, user, product, images, jobs and events in one statement: a 2xx means that all of it is committed.
  * The user is looked up before it is inserted: `ON CONFLICT DO UPDATE` on one hot user cost 4.5x. The
  * key does update: `DO NOTHING` would not return a row that was committed while we waited for it.
+ * Key and arrays stand in sub-selects, which hide their values from the planner: for cheaper-looking plans
+ * it would plan each creation anew, which takes longer (0.50 ms) than running it (0.39 ms).
  */
 export async function insertProduct(
   db: Executor,
@@ -71,21 +73,21 @@ export async function insertProduct(
   const id = uuidv7()
   const imageIds = product.sourceUrls.map(() => uuidv7())
   const jobIds = product.sourceUrls.map(() => uuidv7())
-  const key = idempotency?.key ?? null
+  const key = sql`(SELECT ${idempotency?.key ?? null}::text)`
   const fingerprint = idempotency?.fingerprint ?? null
   const hasExpired = sql`known.created_at < now() - ${milliseconds(idempotency?.keepMs ?? 0)}`
   const { rows } = await sql<InsertedRow>`
     WITH claimed AS (
       INSERT INTO idempotency_keys AS known (principal, key, fingerprint, product_id)
-      SELECT ${idempotency?.principal ?? null}::text, ${key}::text, ${fingerprint}::text, ${id}::uuid
-      WHERE ${key}::text IS NOT NULL
+      SELECT ${idempotency?.principal ?? null}::text, ${key}, ${fingerprint}::text, ${id}::uuid
+      WHERE ${key} IS NOT NULL
       ON CONFLICT (principal, key) DO UPDATE SET
         fingerprint = CASE WHEN ${hasExpired} THEN excluded.fingerprint ELSE known.fingerprint END,
         product_id = CASE WHEN ${hasExpired} THEN excluded.product_id ELSE known.product_id END,
         created_at = CASE WHEN ${hasExpired} THEN excluded.created_at ELSE known.created_at END
       RETURNING product_id, fingerprint),
     wanted AS (
-      SELECT WHERE ${key}::text IS NULL OR EXISTS (SELECT FROM claimed WHERE product_id = ${id}::uuid)),
+      SELECT WHERE ${key} IS NULL OR EXISTS (SELECT FROM claimed WHERE product_id = ${id}::uuid)),
     owner AS (
       INSERT INTO users (id) SELECT ${product.userId}::text FROM wanted
       WHERE NOT EXISTS (SELECT FROM users WHERE id = ${product.userId}::text)
@@ -101,7 +103,7 @@ export async function insertProduct(
     added AS (
       INSERT INTO images (id, product_id, position, source_url, max_attempts)
       SELECT source.id, created.id, source.n - 1, source.url, ${job.maxAttempts}::integer
-      FROM created, unnest(${imageIds}::uuid[], ${product.sourceUrls}::text[])
+      FROM created, unnest((SELECT ${imageIds}::uuid[]), (SELECT ${product.sourceUrls}::text[]))
         WITH ORDINALITY AS source (id, url, n)
       RETURNING *),
     queued AS (
