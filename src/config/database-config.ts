@@ -4,7 +4,8 @@
 
 import { resolve as resolvePath } from 'node:path'
 import { readCertificates } from './certificates.ts'
-import type { SslMode } from './postgres-url.ts'
+import { choosePlace, type Notes } from './choice.ts'
+import type { PostgresUrl, SslMode } from './postgres-url.ts'
 import { describe, type Resolved } from './resolve.ts'
 import type { SettingName } from './settings.ts'
 
@@ -50,14 +51,6 @@ export interface Folders {
   dataDir: string
 }
 
-/** Where the settings say that the database is. */
-type Place = 'embedded' | 'DATABASE_URL' | 'DB_*'
-
-interface Notes {
-  mistakes: string[]
-  warnings: string[]
-}
-
 const OTHER_PARAMETERS =
   'DATABASE_URL has parameters without effect: only host, sslmode and sslrootcert are used'
 const UNUSED_CERTIFICATE = 'DB_SSLROOTCERT has no effect, because DB_SSLMODE is disable'
@@ -66,44 +59,33 @@ const PREFER =
 const CERTIFICATE_NEEDED =
   'DB_SSLROOTCERT must name a file for sslmode verify-ca, which without it would trust whom any authority has signed; or use verify-full'
 
-const addressSettings = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const
+const places = {
+  what: 'the database',
+  ways: [['DATABASE_URL'], ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME']],
+} as const
 
 /** Never throws. */
 export function chooseDatabase(resolved: Resolved, { cwd, dataDir }: Folders): DatabaseChoice {
   const notes: Notes = { mistakes: [], warnings: [] }
-  const place = choosePlace(resolved, notes)
-  if (place === 'embedded') {
+  const place = choosePlace(resolved, places, notes)
+  if (!place) {
     const config = { engine: 'pglite', directory: resolvePath(dataDir, 'db') } as const
     return { engine: 'pglite', config, derived: {}, ...notes }
   }
-  const address = addressAt(place, resolved)
-  const tls = chooseTls(place, resolved, cwd, notes)
+  const url = place.name === 'DATABASE_URL' ? resolved.values.DATABASE_URL : undefined
+  const address = addressAt(url, resolved)
+  const tls = chooseTls(url, resolved, cwd, notes)
   const connection = { ...address, ssl: address.host.startsWith('/') ? (false as const) : tls }
   const poolSize = resolved.values.DB_POOL_SIZE
   const config = { engine: 'postgres', connection, poolSize } as const
-  return { engine: 'postgres', config, derived: place === 'DB_*' ? texts(address) : {}, ...notes }
+  const derived = place.name === 'DATABASE_URL' ? {} : texts(address)
+  return { engine: 'postgres', config, derived, ...notes }
 }
 
-/** Of two ways to say where PostgreSQL is, the one from the stronger source counts. */
-function choosePlace({ given }: Resolved, { mistakes, warnings }: Notes): Place {
-  const url = given.get('DATABASE_URL')
-  const [part] = addressSettings
-    .flatMap((name) => given.get(name) ?? [])
-    .sort((a, b) => a.rank - b.rank)
-  if (!url || !part) return url ? 'DATABASE_URL' : part ? 'DB_*' : 'embedded'
-  if (url.rank === part.rank) {
-    mistakes.push(
-      `${describe(url)} and ${describe(part)} both say where the database is: keep one of them`,
-    )
-    return 'DATABASE_URL'
-  }
-  const [used, unused] = url.rank < part.rank ? [url, part] : [part, url]
-  warnings.push(`${describe(unused)} has no effect: ${describe(used)} says where the database is`)
-  return used === url ? 'DATABASE_URL' : 'DB_*'
-}
-
-function addressAt(place: Place, { values }: Resolved): Omit<DatabaseConnection, 'ssl'> {
-  const url = place === 'DATABASE_URL' ? values.DATABASE_URL : undefined
+function addressAt(
+  url: PostgresUrl | undefined,
+  { values }: Resolved,
+): Omit<DatabaseConnection, 'ssl'> {
   const said = url ?? {
     host: values.DB_HOST,
     port: values.DB_PORT,
@@ -125,12 +107,11 @@ function texts({ host, port, user, database }: Omit<DatabaseConnection, 'ssl'>) 
 }
 
 function chooseTls(
-  place: Place,
+  url: PostgresUrl | undefined,
   resolved: Resolved,
   cwd: string,
   { mistakes, warnings }: Notes,
 ): false | DatabaseTls {
-  const url = place === 'DATABASE_URL' ? resolved.values.DATABASE_URL : undefined
   const mode = chooseSslMode(url?.sslMode, resolved, mistakes)
   const file = url?.sslRootCert ?? resolved.values.DB_SSLROOTCERT
   if (url?.hasOtherParameters) warnings.push(OTHER_PARAMETERS)

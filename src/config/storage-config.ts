@@ -1,6 +1,7 @@
 // Where the settings say that rendered files are kept.
 
 import { join } from 'node:path'
+import { unusedWarnings } from './choice.ts'
 import { describe, type Resolved } from './resolve.ts'
 import type { SettingName, Values } from './settings.ts'
 
@@ -49,10 +50,7 @@ export function chooseStorage(resolved: Resolved, dataDir: string): StorageChoic
   const bucket = chooseBucket(resolved, mistakes)
   // A bucket that is wrong by itself is a mistake already; what else was said of it is none.
   if (!given.has('STORAGE_URL') && !given.has('S3_BUCKET_NAME')) {
-    const warnings = onlyForS3.flatMap((name) => {
-      const unused = given.get(name)
-      return unused ? [`${describe(unused)} has no effect: no S3_BUCKET_NAME is set`] : []
-    })
+    const warnings = unusedWarnings(resolved, onlyForS3, 'no S3_BUCKET_NAME is set')
     const config = { kind: 'filesystem', directory: join(dataDir, 'objects') } as const
     return { config, derived: {}, mistakes, warnings }
   }
