@@ -28,7 +28,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     server = await startPostgresServer()
   })
   after(() => server[Symbol.asyncDispose]())
-  beforeEach(() => server.start().catch(() => {})) // it runs already, unless a test failed half-way
+  beforeEach(() => server.start()) // it runs already, unless a test failed half-way
 
   const optionsFor = (changes: Partial<PostgresOptions> = {}): DatabaseOptions => ({
     engine: 'postgres',

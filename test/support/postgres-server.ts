@@ -1,13 +1,13 @@
 // A PostgreSQL server of the caller's own, to be stopped, killed and started again: what tests of
 // outages need. Uses the installed binaries, as a user that is not root, on a free port.
 
-import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe } from 'node:test'
-import { promisify } from 'node:util'
+import pg from 'pg'
+import { type Running, run, start, until } from '../../scripts/processes.ts'
 import { findFreePort } from '../../src/app/free-port.ts'
 import { skipUnlessRequired } from './required.ts'
 
@@ -17,13 +17,14 @@ export interface PostgresServer extends AsyncDisposable {
   readonly port: number
   /** `fast` ends sessions politely; `immediate` is a crash. */
   stop(mode?: 'fast' | 'immediate'): Promise<void>
+  /** Resolves when clients may connect; at once where it runs. */
   start(): Promise<void>
   /** Stops all its processes where they are: connections stand, and nothing is answered. Until `thaw`. */
   freeze(): Promise<void>
   thaw(): Promise<void>
 }
 
-const run = promisify(execFile)
+const START_TIMEOUT_MS = 30_000
 const binaries = findBinaries()
 
 /** Runs a suite that starts servers of its own; says why when it cannot, and fails where it must (CI). */
@@ -33,49 +34,69 @@ export function describeWithPostgresServer(name: string, suite: () => void): voi
 }
 
 export async function startPostgresServer(): Promise<PostgresServer> {
+  await using starting = new AsyncDisposableStack()
   const parent = await mkdtemp(join(tmpdir(), 'vitrine-postgres-'))
+  starting.defer(() => rm(parent, { recursive: true, force: true }))
+  const data = await initialise(parent)
+  const port = await findFreePort('127.0.0.1')
+  const url = `postgres://vitrine:secret@127.0.0.1:${port}/postgres`
+  const settings = ['-D', data, '-p', String(port), '-k', parent]
+  const options = ['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off']
+  let server: Running | undefined
+  const launch = async () => {
+    if (server) return
+    const lines: string[] = []
+    const onLine = (line: string) => void lines.push(line)
+    server = start(...asServer('postgres', [...settings, ...options]), { cwd: '/', onLine })
+    void server.ended.then(() => {
+      server = undefined
+    })
+    await until(() => server && greet(url), { timeoutMs: START_TIMEOUT_MS })
+    if (!server) throw new Error(`PostgreSQL did not start: ${lines.join('\n')}`)
+  }
+  const stop = async (mode: 'fast' | 'immediate' = 'fast') => {
+    if (!server) return
+    process.kill(server.pid, mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
+    await server.ended
+  }
+  const signal = async (name: NodeJS.Signals) => {
+    if (!server) throw new Error('PostgreSQL does not run')
+    const { pid } = server
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    // The first begets the others.
+    for (const one of `${pid} ${children}`.trim().split(' ')) process.kill(Number(one), name)
+  }
+  starting.defer(() => stop('immediate'))
+  await launch()
+  const everything = starting.move()
+  return {
+    url,
+    port,
+    start: launch,
+    stop,
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
+    [Symbol.asyncDispose]: () => everything.disposeAsync(),
+  }
+}
+
+/** Makes an empty database; returns its folder. */
+async function initialise(parent: string): Promise<string> {
   const data = join(parent, 'data')
   const password = join(parent, 'password')
   await mkdir(data)
   await writeFile(password, 'secret')
   for (const path of [parent, data, password]) await giveToServer(path)
-  await asServer('initdb', [
-    '-D',
-    data,
-    '-U',
-    'vitrine',
-    '-A',
-    'scram-sha-256',
-    '--pwfile',
-    password,
-  ])
-  const port = await findFreePort('127.0.0.1')
-  const settings = `-p ${port} -k ${parent} -c listen_addresses=127.0.0.1 -c fsync=off`
-  const start = async () => {
-    await asServer('pg_ctl', ['-D', data, '-w', '-l', join(parent, 'log'), '-o', settings, 'start'])
-  }
-  const stop = async (mode: 'fast' | 'immediate' = 'fast') => {
-    await asServer('pg_ctl', ['-D', data, '-w', '-m', mode, 'stop'])
-  }
-  await start()
-  const signal = async (name: NodeJS.Signals) => {
-    const [pid] = (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n', 1)
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    // The first begets the others.
-    for (const one of `${pid} ${children}`.trim().split(' ')) process.kill(Number(one), name)
-  }
-  return {
-    url: `postgres://vitrine:secret@127.0.0.1:${port}/postgres`,
-    port,
-    start,
-    stop,
-    freeze: () => signal('SIGSTOP'),
-    thaw: () => signal('SIGCONT'),
-    [Symbol.asyncDispose]: async () => {
-      if (existsSync(join(data, 'postmaster.pid'))) await stop('immediate')
-      await rm(parent, { recursive: true, force: true })
-    },
-  }
+  const settings = ['-D', data, '-U', 'vitrine', '-A', 'scram-sha-256', '--pwfile', password]
+  await run(...asServer('initdb', settings), { cwd: '/' })
+  return data
+}
+
+/** Resolves when a client may connect. */
+async function greet(url: string): Promise<void> {
+  const client = new pg.Client(url)
+  await client.connect()
+  await client.end()
 }
 
 function findBinaries(): string | undefined {
@@ -91,30 +112,15 @@ function findBinaries(): string | undefined {
 /** PostgreSQL refuses to run as root: then it runs as the user that its package made. */
 const isRoot = process.getuid?.() === 0
 
-async function asServer(command: string, args: readonly string[]): Promise<void> {
-  const program = join(binaries ?? '', command)
-  const [file, rest] = isRoot
-    ? ['runuser', ['-u', 'postgres', '--', program, ...args]]
-    : [program, [...args]]
-  // pg_ctl leaves its output to the server, which keeps it open: nothing may wait for its end.
-  await new Promise<void>((resolve, reject) => {
-    const child = execFile(file, rest, { cwd: '/' })
-    let errors = ''
-    child.stderr?.on('data', (chunk: string) => {
-      errors += chunk
-    })
-    child.on('error', reject)
-    child.on('exit', (code) => {
-      child.stdout?.destroy()
-      child.stderr?.destroy()
-      if (code === 0) resolve()
-      else reject(new Error(`${command} failed with ${code}: ${errors}`))
-    })
-  })
+/** The command line of a program of the server's. It ends with this process, even if that is killed. */
+function asServer(program: string, args: readonly string[]): [string, readonly string[]] {
+  const user = isRoot ? ['--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'] : []
+  const path = join(binaries ?? '', program)
+  return ['setpriv', [...user, '--pdeathsig', 'QUIT', path, ...args]]
 }
 
 async function giveToServer(path: string): Promise<void> {
   if (!isRoot) return
-  const id = async (flag: string) => Number((await run('id', [flag, 'postgres'])).stdout)
+  const id = async (flag: string) => Number(await run('id', [flag, 'postgres'], { cwd: '/' }))
   await chown(path, await id('-u'), await id('-g'))
 }
