@@ -1,10 +1,10 @@
 // Where the settings say that processes share what they cache.
 
 import { type CheckedTls, chooseTls } from './certificates.ts'
-import { choosePlace, type Notes, type Places, unusedWarnings } from './choice.ts'
+import { type Choice, choosePlace, type Notes, type Places, unusedWarnings } from './choice.ts'
 import { REDIS_PORT, type RedisUrl } from './redis-address.ts'
 import { describe, type Resolved } from './resolve.ts'
-import type { SettingName, Values } from './settings.ts'
+import type { Values } from './settings.ts'
 import type { Given } from './sources.ts'
 
 export type SharedCacheConfig =
@@ -15,19 +15,11 @@ export type SharedCacheConfig =
       readonly prefix: string
     }
 
-export interface SharedCacheChoice {
-  /** To be used only when there are no mistakes, here and in the settings. */
-  readonly config: SharedCacheConfig
-  readonly derived: Partial<Record<SettingName, string>>
-  readonly mistakes: readonly string[]
-  readonly warnings: readonly string[]
-}
-
 const ways = [['CACHE_URL'], ['REDIS_ADDR'], ['REDIS_HOST', 'REDIS_PORT']] as const
 const onlyForRedis = ['CACHE_PREFIX', 'REDIS_PASSWORD', 'REDIS_CA_FILE'] as const
 
 /** Never throws. */
-export function chooseSharedCache(resolved: Resolved, cwd: string): SharedCacheChoice {
+export function chooseSharedCache(resolved: Resolved, cwd: string): Choice<SharedCacheConfig> {
   const { values, given } = resolved
   const notes: Notes = { mistakes: [], warnings: [] }
   const place = choosePlace(resolved, placesOf(values), notes)

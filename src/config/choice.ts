@@ -4,6 +4,16 @@ import { describe, type Resolved } from './resolve.ts'
 import type { SettingName } from './settings.ts'
 import type { Given } from './sources.ts'
 
+/** What the settings come to where there is an engine to choose. */
+export interface Choice<C> {
+  /** To be used only when there are no mistakes, here and in the settings. */
+  readonly config: C
+  /** Defaults that took effect. */
+  readonly derived: Partial<Record<SettingName, string>>
+  readonly mistakes: readonly string[]
+  readonly warnings: readonly string[]
+}
+
 /** What is found on the way to a choice. */
 export interface Notes {
   readonly mistakes: string[]

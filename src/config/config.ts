@@ -108,22 +108,11 @@ export function loadConfig({
   const queue = chooseQueue(resolved, cwd)
   const sharedCache = chooseSharedCache(resolved, cwd)
 
-  const warnings = [
-    ...sources.warnings,
-    ...resolved.warnings,
-    ...database.warnings,
-    ...storage.warnings,
-    ...queue.warnings,
-    ...sharedCache.warnings,
-  ]
+  const steps = [sources, resolved, database, storage, queue, sharedCache]
+  const warnings = steps.flatMap((step) => step.warnings)
   const mistakes = [
-    ...sources.mistakes,
-    ...resolved.mistakes,
-    ...database.mistakes,
-    ...storage.mistakes,
-    ...queue.mistakes,
-    ...sharedCache.mistakes,
-    ...brokenRules(resolved, database.engine),
+    ...steps.flatMap((step) => step.mistakes),
+    ...brokenRules(resolved, database.config.engine),
   ]
   if (mistakes.length > 0) throw new ConfigError(mistakes, warnings)
 

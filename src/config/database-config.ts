@@ -4,10 +4,9 @@
 
 import { resolve as resolvePath } from 'node:path'
 import { readCertificates } from './certificates.ts'
-import { choosePlace, type Notes } from './choice.ts'
+import { type Choice, choosePlace, type Notes } from './choice.ts'
 import type { PostgresUrl, SslMode } from './postgres-url.ts'
 import { describe, type Resolved } from './resolve.ts'
-import type { SettingName } from './settings.ts'
 
 /** TLS as `node:tls` takes it. Without `ca`, the authorities of Node.js are trusted. */
 export interface DatabaseTls {
@@ -35,16 +34,6 @@ export type DatabaseConfig =
       readonly poolSize: number
     }
 
-export interface DatabaseChoice {
-  readonly engine: DatabaseConfig['engine']
-  /** To be used only when there are no mistakes, here and in the settings. */
-  readonly config: DatabaseConfig
-  /** Defaults of DB_* settings that took effect. */
-  readonly derived: Partial<Record<SettingName, string>>
-  readonly mistakes: readonly string[]
-  readonly warnings: readonly string[]
-}
-
 export interface Folders {
   /** Paths are relative to it. */
   cwd: string
@@ -65,12 +54,15 @@ const places = {
 } as const
 
 /** Never throws. */
-export function chooseDatabase(resolved: Resolved, { cwd, dataDir }: Folders): DatabaseChoice {
+export function chooseDatabase(
+  resolved: Resolved,
+  { cwd, dataDir }: Folders,
+): Choice<DatabaseConfig> {
   const notes: Notes = { mistakes: [], warnings: [] }
   const place = choosePlace(resolved, places, notes)
   if (!place) {
     const config = { engine: 'pglite', directory: resolvePath(dataDir, 'db') } as const
-    return { engine: 'pglite', config, derived: {}, ...notes }
+    return { config, derived: {}, ...notes }
   }
   const url = place.name === 'DATABASE_URL' ? resolved.values.DATABASE_URL : undefined
   const address = addressAt(url, resolved)
@@ -79,7 +71,7 @@ export function chooseDatabase(resolved: Resolved, { cwd, dataDir }: Folders): D
   const poolSize = resolved.values.DB_POOL_SIZE
   const config = { engine: 'postgres', connection, poolSize } as const
   const derived = place.name === 'DATABASE_URL' ? {} : texts(address)
-  return { engine: 'postgres', config, derived, ...notes }
+  return { config, derived, ...notes }
 }
 
 function addressAt(

@@ -2,9 +2,9 @@
 
 import { AMQP_PORT, AMQP_USER, type AmqpUrl } from './amqp-url.ts'
 import { type CheckedTls, chooseTls } from './certificates.ts'
-import { choosePlace, type Notes, unusedWarnings } from './choice.ts'
+import { type Choice, choosePlace, type Notes, unusedWarnings } from './choice.ts'
 import type { Resolved } from './resolve.ts'
-import type { SettingName, Values } from './settings.ts'
+import type { Values } from './settings.ts'
 import type { Given } from './sources.ts'
 
 export type QueueConfig =
@@ -22,14 +22,6 @@ export type QueueConfig =
       readonly topology: { readonly queue: string; readonly type: Values['RABBITMQ_QUEUE_TYPE'] }
     }
 
-export interface QueueChoice {
-  /** To be used only when there are no mistakes, here and in the settings. */
-  readonly config: QueueConfig
-  readonly derived: Partial<Record<SettingName, string>>
-  readonly mistakes: readonly string[]
-  readonly warnings: readonly string[]
-}
-
 const places = {
   what: 'RabbitMQ',
   ways: [['QUEUE_URL'], ['RABBITMQ_URL'], ['RABBITMQ_HOST', 'RABBITMQ_PORT']],
@@ -38,7 +30,7 @@ const onlyForRabbitmq = ['RABBITMQ_CA_FILE', 'RABBITMQ_IMAGE_QUEUE', 'RABBITMQ_Q
 const PARAMETERS = 'parameters of the URL of RabbitMQ have no effect'
 
 /** Never throws. */
-export function chooseQueue(resolved: Resolved, cwd: string): QueueChoice {
+export function chooseQueue(resolved: Resolved, cwd: string): Choice<QueueConfig> {
   const { values } = resolved
   const notes: Notes = { mistakes: [], warnings: [] }
   const place = choosePlace(resolved, places, notes)

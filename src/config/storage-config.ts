@@ -1,9 +1,9 @@
 // Where the settings say that rendered files are kept.
 
 import { join } from 'node:path'
-import { unusedWarnings } from './choice.ts'
+import { type Choice, unusedWarnings } from './choice.ts'
 import { describe, type Resolved } from './resolve.ts'
-import type { SettingName, Values } from './settings.ts'
+import type { Values } from './settings.ts'
 
 export type StorageConfig =
   | { readonly kind: 'filesystem'; readonly directory: string }
@@ -25,14 +25,6 @@ interface AccessKeys {
   readonly sessionToken?: string
 }
 
-export interface StorageChoice {
-  /** To be used only when there are no mistakes, here and in the settings. */
-  readonly config: StorageConfig
-  readonly derived: Partial<Record<SettingName, string>>
-  readonly mistakes: readonly string[]
-  readonly warnings: readonly string[]
-}
-
 /** Set for S3 alone; the `AWS_*` are for anything that uses AWS. */
 const onlyForS3 = [
   'S3_ENDPOINT',
@@ -44,7 +36,7 @@ const onlyForS3 = [
 ] as const
 
 /** Never throws. */
-export function chooseStorage(resolved: Resolved, dataDir: string): StorageChoice {
+export function chooseStorage(resolved: Resolved, dataDir: string): Choice<StorageConfig> {
   const { values, given } = resolved
   const mistakes: string[] = []
   const bucket = chooseBucket(resolved, mistakes)
