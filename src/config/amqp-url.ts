@@ -1,6 +1,7 @@
 // RABBITMQ_URL, taken apart by the strict rules of DATABASE_URL: what a password with an unencoded
 // character would turn into is refused, not guessed at.
 
+import { decodePart, withoutBrackets } from './url-parts.ts'
 import { host as hostType, isOneLine, type ValueType } from './value-types.ts'
 
 /** What a URL says, with the defaults of AMQP for what it leaves out. */
@@ -32,9 +33,9 @@ export const amqpUrl: ValueType<AmqpUrl> = {
 
 function takeApart(url: URL): AmqpUrl | undefined {
   const isTls = url.protocol === 'amqps:'
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
-  const [user, password] = [decode(url.username), decode(url.password)]
-  const vhost = decode(url.pathname.slice(1))
+  const host = withoutBrackets(url.hostname)
+  const [user, password] = [decodePart(url.username), decodePart(url.password)]
+  const vhost = decodePart(url.pathname.slice(1))
   const isWrong =
     hostType.parse(host) === undefined ||
     url.port === '0' ||
@@ -51,15 +52,5 @@ function takeApart(url: URL): AmqpUrl | undefined {
     password: isAnonymous ? AMQP_USER : password,
     vhost: vhost || '/',
     hasParameters: url.search !== '',
-  }
-}
-
-/** Undefined for what is not percent-encoded text on one line. */
-function decode(encoded: string): string | undefined {
-  try {
-    const decoded = decodeURIComponent(encoded)
-    return isOneLine(decoded) ? decoded : undefined
-  } catch {
-    return undefined
   }
 }

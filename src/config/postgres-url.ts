@@ -1,6 +1,7 @@
 // DATABASE_URL, taken apart by strict rules: a password with an unencoded `@`, `/`, `#` or `?` would
 // else be read as another host and database without a word, and shown as such.
 
+import { decodePart, withoutBrackets } from './url-parts.ts'
 import { hostOrSocketFolder, isOneLine, oneOf, type ValueType } from './value-types.ts'
 
 export const sslModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
@@ -36,10 +37,10 @@ function takeApart(url: URL): PostgresUrl | undefined {
     ...others
   } = Object.fromEntries(url.searchParams)
   const parts = {
-    host: decode(host.replace(/^\[(.*)\]$/, '$1')),
-    user: decode(url.username),
-    password: decode(url.password),
-    database: decode(url.pathname.replace(/^\//, '')),
+    host: decodePart(withoutBrackets(host)),
+    user: decodePart(url.username),
+    password: decodePart(url.password),
+    database: decodePart(url.pathname.replace(/^\//, '')),
   }
   const sslMode = sslmode === undefined ? undefined : oneOf(sslModes).parse(sslmode)
   const isWrong =
@@ -59,15 +60,5 @@ function takeApart(url: URL): PostgresUrl | undefined {
     sslMode,
     sslRootCert: sslrootcert || undefined,
     hasOtherParameters: Object.keys(others).length > 0,
-  }
-}
-
-/** Undefined for what is not percent-encoded text on one line. */
-function decode(encoded: string): string | undefined {
-  try {
-    const decoded = decodeURIComponent(encoded)
-    return isOneLine(decoded) ? decoded : undefined
-  } catch {
-    return undefined
   }
 }

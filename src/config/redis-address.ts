@@ -1,6 +1,7 @@
 // CACHE_URL and REDIS_ADDR, taken apart by the strict rules of DATABASE_URL: what a password with an
 // unencoded character would turn into is refused, not guessed at.
 
+import { decodePart, withoutBrackets } from './url-parts.ts'
 import { host as hostType, isOneLine, type ValueType } from './value-types.ts'
 
 export const REDIS_PORT = 6379
@@ -37,8 +38,8 @@ export const redisAddress: ValueType<{ readonly host: string; readonly port: num
 }
 
 function takeApart(url: URL): RedisUrl | undefined {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
-  const [user, password] = [decode(url.username), decode(url.password)]
+  const host = withoutBrackets(url.hostname)
+  const [user, password] = [decodePart(url.username), decodePart(url.password)]
   const database = /^\/?(\d{1,5})?$/.exec(url.pathname)
   const isWrong = hostType.parse(host) === undefined || url.port === '0' || !database
   if (isWrong || user === undefined || password === undefined) return undefined
@@ -49,15 +50,5 @@ function takeApart(url: URL): RedisUrl | undefined {
     ...(user === '' ? {} : { user }),
     ...(password === '' ? {} : { password }),
     database: Number(database[1] ?? 0),
-  }
-}
-
-/** Undefined for what is not percent-encoded text on one line. */
-function decode(encoded: string): string | undefined {
-  try {
-    const decoded = decodeURIComponent(encoded)
-    return isOneLine(decoded) || decoded === '' ? decoded : undefined
-  } catch {
-    return undefined
   }
 }
