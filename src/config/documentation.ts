@@ -1,6 +1,6 @@
 // docs/configuration.md, made from the settings table.
 
-import { missingEngines } from './engine-settings.ts'
+import { worksInstead } from './engine-settings.ts'
 import { type SettingName, settingGroups, settingOf } from './settings.ts'
 
 const introduction = `# Configuration
@@ -64,10 +64,7 @@ function meaningOf(name: SettingName): string {
   const { description, unsupported, secret } = settingOf(name)
   const sentences = [description]
   if (secret === 'whole') sentences.push('Secret: shown nowhere.')
-  if (unsupported) {
-    const outcome = unsupported.outcome === 'refused' ? 'Refused' : 'Without effect'
-    const { instead } = missingEngines[unsupported.capability]
-    sentences.push(`${outcome} in this release: ${instead} instead.`)
-  }
+  if (unsupported)
+    sentences.push(`Without effect in this release: ${worksInstead[unsupported]} instead.`)
   return sentences.join(' ')
 }

@@ -1,7 +1,7 @@
 // Decides what counts when several sources speak, and parses it. The strongest source that mentions a
 // setting wins, under whatever name; an empty value means the default, and so hides weaker sources.
 
-import { missingEngines } from './engine-settings.ts'
+import { worksInstead } from './engine-settings.ts'
 import { isRepeatable } from './masking.ts'
 import type { Setting } from './setting.ts'
 import { type SettingName, settingNames, settingOf, type Values } from './settings.ts'
@@ -78,7 +78,10 @@ function judge(setting: Setting, chosen: Given, candidates: readonly Given[]): J
       mistake: `${chosen.key} and ${rival.key} (${chosen.source}) are the same setting and differ: keep one of them`,
     }
   }
-  if (setting.unsupported) return judgeUnsupported(setting.unsupported, chosen)
+  if (setting.unsupported) {
+    const instead = worksInstead[setting.unsupported]
+    return { warning: `${describe(chosen)} has no effect in this release: ${instead} instead` }
+  }
   const value = setting.type.parse(chosen.text)
   return value === undefined ? { mistake: malformed(setting, chosen) } : { value }
 }
@@ -86,23 +89,6 @@ function judge(setting: Setting, chosen: Given, candidates: readonly Given[]): J
 function malformed(setting: Setting, given: Given): string {
   const shown = isRepeatable(given.text, setting) ? ` is ${quote(given.text)} but` : ''
   return `${describe(given)}${shown} must be ${setting.type.expects}`
-}
-
-function judgeUnsupported(
-  { capability, outcome }: NonNullable<Setting['unsupported']>,
-  given: Given,
-): Judgement {
-  const { instead, schemes } = missingEngines[capability]
-  if (outcome === 'unused') {
-    return { warning: `${describe(given)} has no effect in this release: ${instead} instead` }
-  }
-  const scheme = given.text.split(':', 1)[0]?.toLowerCase() ?? ''
-  const engine = Object.hasOwn(schemes, scheme)
-    ? schemes[scheme]
-    : `an engine for the ${capability}`
-  return {
-    mistake: `${describe(given)} names ${engine}, which this release does not support: remove the setting, and ${instead} instead`,
-  }
 }
 
 /** At most 60 characters, visible on one line. */

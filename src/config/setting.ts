@@ -19,8 +19,8 @@ export interface Setting<T = unknown> {
   readonly yaml?: string
   /** Never shown: a password altogether, or in a URL what is not the address. */
   readonly secret?: 'whole' | 'url'
-  /** Names an engine that this release does not have: refused, or accepted with a warning. */
-  readonly unsupported?: { readonly capability: Capability; readonly outcome: 'refused' | 'unused' }
+  /** Names an engine that this release does not have: accepted with a warning. */
+  readonly unsupported?: Capability
   readonly description: string
 }
 
