@@ -19,19 +19,13 @@ export async function statFile(root: string, key: string): Promise<StoredFile | 
     if ((await realpath(path)) !== path) return undefined
     const found = await lstat(path)
     if (!found.isFile()) return undefined
-    return { size: found.size, contentType, read: (range) => readRange(path, found, range) }
+    const { size } = found
+    const whole = { start: 0, end: size - 1 }
+    return { size, contentType, read: (range = whole) => readChunks(path, found, range) }
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
     throw storageFailed('The file could not be looked up', error)
   }
-}
-
-function readRange(path: string, found: Stats, range?: ByteRange): AsyncIterable<Uint8Array> {
-  const { start, end } = range ?? { start: 0, end: found.size - 1 }
-  const inside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0
-  if (range && !(inside && start <= end && end < found.size))
-    throw new RangeError(`bytes ${start}–${end} are not inside a file of ${found.size}`)
-  return readChunks(path, found, { start, end })
 }
 
 /** Holds a handle only while it is iterated; leaving the loop early closes it too. */

@@ -10,7 +10,8 @@ import { hasCode, storageFailed } from './filesystem-errors.ts'
 import { listFiles } from './filesystem-list.ts'
 import { INCOMING, makeOne, putFile, removeFile } from './filesystem-put.ts'
 import { statFile } from './filesystem-read.ts'
-import { assertContentType, assertStorageKey } from './keys.ts'
+import { guardStorage } from './guard.ts'
+import { MARK_TEXT, markName } from './keys.ts'
 import { MEDIA_PATH, type Storage } from './storage.ts'
 
 export interface FilesystemOptions {
@@ -35,68 +36,18 @@ export async function openFilesystem({ directory }: FilesystemOptions): Promise<
 }
 
 function createFilesystem(root: string): Storage {
-  const writes = new Set<Promise<void>>()
-  let closed = false
-
-  const checkOpen = () => {
-    if (closed) throw new Error('the storage is closed')
-  }
-  const check = (key: string) => {
-    assertStorageKey(key)
-    checkOpen()
-  }
-  const track = async (write: Promise<void>) => {
-    writes.add(write)
-    try {
-      await write
-    } finally {
-      writes.delete(write)
-    }
-  }
-
-  return {
-    put: async (key, body, { contentType, signal }) => {
-      check(key)
-      assertContentType(key, contentType)
-      await track(putFile(root, { key, body, signal }))
-    },
-    open: async (key) => {
-      check(key)
-      return await statFile(root, key)
-    },
-    remove: async (key) => {
-      check(key)
-      await track(removeFile(root, key))
-    },
-    list: () => {
-      checkOpen()
-      return listFiles(root)
-    },
-    mark: async (id) => {
-      checkOpen()
-      const body = Buffer.from('By this file Vitrine knows the folder again.\n')
-      await track(putFile(root, { key: markOf(id), body, signal: undefined }))
-    },
-    isMarked: async (id) => {
-      checkOpen()
-      return await hasFile(join(root, markOf(id)))
-    },
+  return guardStorage({
+    put: (key, body, { signal }) => putFile(root, { key, body, signal }),
+    open: (key) => statFile(root, key),
+    remove: (key) => removeFile(root, key),
+    list: () => listFiles(root),
+    mark: (id) => putFile(root, { key: markName(id), body: MARK_TEXT, signal: undefined }),
+    isMarked: (id) => hasFile(join(root, markName(id))),
     urlPrefix: MEDIA_PATH,
     place: root,
-    ping: async () => {
-      checkOpen()
-      await ping(root)
-    },
-    [Symbol.asyncDispose]: async () => {
-      closed = true
-      await Promise.allSettled(writes)
-    },
-  }
-}
-
-/** Starts with a dot, as no key does. */
-function markOf(id: string): string {
-  return `.store-${id}`
+    ping: () => ping(root),
+    [Symbol.asyncDispose]: async () => {},
+  })
 }
 
 async function hasFile(path: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-// What every adapter checks about a key before it touches anything.
+// The names of files in a storage, and what they say.
 
 import { STORAGE_KEY } from './storage.ts'
 
@@ -26,3 +26,11 @@ export function assertContentType(key: string, contentType: string): void {
   if (contentTypeOfKey(key) !== contentType)
     throw new TypeError(`a file of type ${contentType} does not belong under the key ${key}`)
 }
+
+/** The name of the file that a mark is. It starts with a dot, as no key does. */
+export function markName(id: string): string {
+  return `.store-${id}`
+}
+
+/** Its content, for people who come across it. */
+export const MARK_TEXT = Buffer.from('By this file Vitrine knows the store again.\n')

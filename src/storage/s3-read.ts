@@ -35,22 +35,7 @@ export async function findFile(place: Place, key: string): Promise<StoredFile | 
   const contentType = contentTypeOfKey(key)
   const found = contentType === undefined ? undefined : await headObject(place, key)
   if (contentType === undefined || !found) return undefined
-  return { size: found.size, contentType, read: (range) => readRange(place, key, found, range) }
-}
-
-function readRange(
-  place: Place,
-  key: string,
-  found: FoundObject,
-  range?: ByteRange,
-): AsyncIterable<Uint8Array> {
-  if (range) {
-    const { start, end } = range
-    const inside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0
-    if (!(inside && start <= end && end < found.size))
-      throw new RangeError(`bytes ${start}–${end} are not inside a file of ${found.size}`)
-  }
-  return readChunks(place, key, found, range)
+  return { size: found.size, contentType, read: (range) => readChunks(place, key, found, range) }
 }
 
 /** Holds a connection only while it is iterated; leaving the loop early closes it. */

@@ -2,7 +2,8 @@
 // everybody at once: S3 answers a put after it is durable, and reads see it from then on.
 
 import { DeleteObjectCommand, PutObjectCommand, paginateListObjectsV2 } from '@aws-sdk/client-s3'
-import { assertContentType, assertStorageKey, contentTypeOfKey } from './keys.ts'
+import { guardStorage } from './guard.ts'
+import { contentTypeOfKey, MARK_TEXT, markName } from './keys.ts'
 import { checkBucket, ping } from './s3-bucket.ts'
 import { bucketUrl, call, createClient } from './s3-client.ts'
 import { hasStatus, s3Failed, s3Unusable } from './s3-errors.ts'
@@ -48,68 +49,26 @@ export async function openS3(options: S3Options): Promise<Storage> {
 function createS3(
   place: Place,
   told: Pick<Storage, 'place' | 'urlPrefix' | 'signer'>,
-  resources: AsyncDisposable,
+  resources: AsyncDisposableStack,
 ): Storage {
-  const writes = new Set<Promise<void>>()
-  let closed = false
-
-  const checkOpen = () => {
-    if (closed) throw new Error('the storage is closed')
-  }
-  const check = (key: string) => {
-    assertStorageKey(key)
-    checkOpen()
-  }
-  const track = async (write: Promise<void>) => {
-    writes.add(write)
-    try {
-      await write
-    } finally {
-      writes.delete(write)
-    }
-  }
-
-  return {
+  return guardStorage({
     ...told,
-    put: async (key, body, { contentType, signal }) => {
-      check(key)
-      assertContentType(key, contentType)
-      await track(putObject(place, { key, body, contentType, signal }))
+    put: (key, body, { contentType, signal }) =>
+      putObject(place, { key, body, contentType, signal }),
+    open: (key) => findFile(place, key),
+    remove: (key) => removeObject(place, key),
+    list: () => listObjects(place),
+    mark: (id) => {
+      const body = { body: MARK_TEXT, contentType: 'text/plain' }
+      return putObject(place, { key: markName(id), ...body, signal: undefined })
     },
-    open: async (key) => {
-      check(key)
-      return await findFile(place, key)
-    },
-    remove: async (key) => {
-      check(key)
-      await track(removeObject(place, key))
-    },
-    list: () => {
-      checkOpen()
-      return listObjects(place)
-    },
-    mark: async (id) => {
-      checkOpen()
-      const body = Buffer.from('By this file Vitrine knows the bucket again.\n')
-      const contentType = 'text/plain'
-      await track(putObject(place, { key: markOf(id), body, contentType, signal: undefined }))
-    },
-    isMarked: async (id) => {
-      checkOpen()
-      return (await headObject(place, markOf(id))) !== undefined
-    },
-    ping: async () => {
-      checkOpen()
-      await ping(place).catch((error) => {
+    isMarked: async (id) => (await headObject(place, markName(id))) !== undefined,
+    ping: () =>
+      ping(place).catch((error) => {
         throw s3Failed('Files can not be written', error)
-      })
-    },
-    [Symbol.asyncDispose]: async () => {
-      closed = true
-      await Promise.allSettled(writes)
-      await resources[Symbol.asyncDispose]()
-    },
-  }
+      }),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  })
 }
 
 interface Put {
@@ -161,9 +120,4 @@ async function* listObjects({ client, bucket }: Place): AsyncGenerator<ListedFil
   } catch (error) {
     throw s3Failed('The files could not be listed', error)
   }
-}
-
-/** Starts with a dot, as no key does. */
-function markOf(id: string): string {
-  return `.store-${id}`
 }
