@@ -5,8 +5,9 @@
 
 import { LRUCache } from 'lru-cache'
 import { isAppError } from '../errors.ts'
+import { settlesWithin } from '../lib/deadline.ts'
 import type { SharedEntry } from './cache.ts'
-import { type SharedLevel, settlesWithin } from './shared-level.ts'
+import type { SharedLevel } from './shared-level.ts'
 
 /** Longer than any load can take (statements end after 30 s), so no load outlives the floor that judges it. */
 const FLOOR_LIFETIME_MS = 5 * 60_000
