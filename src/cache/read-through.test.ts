@@ -18,7 +18,13 @@ function createStore() {
     loads: () => loads,
     /** Lets the oldest load answer with what it saw when it began. */
     answer: () => waiting.shift()?.(),
-    pending: () => waiting.length,
+    /** Those that come of the answers too. */
+    answerAll: async () => {
+      while (waiting.length > 0) {
+        waiting.shift()?.()
+        await settle()
+      }
+    },
     load: () => {
       loads++
       const seen: Value = { version }
@@ -33,14 +39,12 @@ function createStore() {
 
 const settle = () => new Promise(setImmediate)
 const always = { maxBytes: 10_000, maxStaleMs: 30_000, sizeOf: () => 10 }
+/** Of a process that knows of every change. */
+const told = { ...always, currentAsOf: () => performance.now() }
 
 test('a hit asks nobody', async () => {
   const store = createStore()
-  const cache = createReadThrough({
-    ...always,
-    load: store.loadAtOnce,
-    currentAsOf: () => performance.now(),
-  })
+  const cache = createReadThrough({ ...told, load: store.loadAtOnce })
   await cache.get('p')
   await cache.get('p')
   assert.equal(store.loads(), 1)
@@ -50,12 +54,11 @@ test('a value that is good until then is not served from then on, though the tru
   context.mock.timers.enable({ apis: ['Date'], now: 1_000 })
   let isAway = false
   const cache = createReadThrough({
-    ...always,
+    ...told,
     load: async () => {
       if (isAway) throw new AppError('unavailable', 'away')
       return { version: 1, goodUntil: Date.now() + 500, loadedAt: Date.now() }
     },
-    currentAsOf: () => performance.now(),
   })
   await cache.get('p')
   context.mock.timers.tick(499)
@@ -70,12 +73,7 @@ test('a value that is good until then is not served from then on, though the tru
 
 test('a cache of no bytes keeps nothing', async () => {
   const store = createStore()
-  const cache = createReadThrough({
-    ...always,
-    maxBytes: 0,
-    load: store.loadAtOnce,
-    currentAsOf: () => performance.now(),
-  })
+  const cache = createReadThrough({ ...told, maxBytes: 0, load: store.loadAtOnce })
   await cache.get('p')
   await cache.get('p')
   assert.equal(store.loads(), 2)
@@ -84,18 +82,11 @@ test('a cache of no bytes keeps nothing', async () => {
 
 test('a reader that loaded before the write cannot refill the cache with what it saw', async () => {
   const store = createStore()
-  const cache = createReadThrough({
-    ...always,
-    load: store.load,
-    currentAsOf: () => performance.now(),
-  })
+  const cache = createReadThrough({ ...told, load: store.load })
   const early = cache.get('p')
   cache.raise('p', store.write())
   const late = cache.get('p')
-  while (store.pending() > 0) {
-    store.answer()
-    await settle()
-  }
+  await store.answerAll()
   assert.equal((await late)?.value.version, 2)
   assert.equal((await early)?.value.version, 2, 'its load is repeated')
   assert.equal((await cache.get('p'))?.value.version, 2)
@@ -103,20 +94,13 @@ test('a reader that loaded before the write cannot refill the cache with what it
 
 test('readers of one key share one load, but not one that began before the last write', async () => {
   const store = createStore()
-  const cache = createReadThrough({
-    ...always,
-    load: store.load,
-    currentAsOf: () => performance.now(),
-  })
+  const cache = createReadThrough({ ...told, load: store.load })
   const first = [cache.get('p'), cache.get('p')]
   assert.equal(store.loads(), 1)
   cache.raise('p', store.write())
   const second = cache.get('p')
   assert.equal(store.loads(), 2)
-  while (store.pending() > 0) {
-    store.answer()
-    await settle()
-  }
+  await store.answerAll()
   await Promise.all([...first, second])
 })
 
@@ -153,7 +137,8 @@ test('while the truth is away an entry answers for maxStaleMs more, with its age
   await assert.rejects(cache.get('unknown'), { code: 'unavailable' })
 })
 
-test('a truth that is silent counts as away for who has an entry, once for all readers', async () => {
+test('a truth that is silent counts as away for who has an entry, once for all readers', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
   const store = createStore()
   let now = 0
   const cache = createReadThrough({
@@ -167,23 +152,27 @@ test('a truth that is silent counts as away for who has an entry, once for all r
   store.answer()
   await first
   now = 12_500
-  assert.deepEqual(await cache.get('p'), { value: { version: 1 }, ageSeconds: 13 })
+  const patient = cache.get('p')
+  context.mock.timers.tick(300)
+  assert.deepEqual(await patient, { value: { version: 1 }, ageSeconds: 13 })
   now += 300
-  const startedAt = performance.now()
-  assert.deepEqual(await cache.get('p'), { value: { version: 1 }, ageSeconds: 13 })
-  assert.ok(performance.now() - startedAt < 300, 'the load that is late is not awaited again')
+  const next = cache.get('p')
+  context.mock.timers.tick(1) // the load that is late is not awaited again
+  assert.deepEqual(await next, { value: { version: 1 }, ageSeconds: 13 })
   now = 30_001
   let isAnswered = false
   const late = cache.get('p').finally(() => {
     isAnswered = true
   })
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  context.mock.timers.tick(1)
+  await settle()
   assert.ok(!isAnswered, 'but not for ever')
   store.answer()
   assert.deepEqual(await late, { value: { version: 1 } })
 })
 
-test('a write drops what a reader held while it waited for a silent truth', async () => {
+test('a write drops what a reader held while it waited for a silent truth', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
   const store = createStore()
   let now = 0
   const cache = createReadThrough({
@@ -199,11 +188,9 @@ test('a write drops what a reader held while it waited for a silent truth', asyn
   now = 5_000
   const waiting = cache.get('p')
   cache.raise('p', store.write())
-  await new Promise((resolve) => setTimeout(resolve, 40))
-  while (store.pending() > 0) {
-    store.answer()
-    await settle()
-  }
+  context.mock.timers.tick(20)
+  await settle()
+  await store.answerAll()
   assert.deepEqual(await waiting, { value: { version: 2 } })
 })
 
@@ -212,11 +199,7 @@ test('no interleaving of writes, loads and messages serves less than the last wr
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const store = createStore()
-      const cache = createReadThrough({
-        ...always,
-        load: store.load,
-        currentAsOf: () => performance.now(),
-      })
+      const cache = createReadThrough({ ...told, load: store.load })
       const reads: Promise<void>[] = []
       let written = 1
       for (const what of steps) {
@@ -234,10 +217,7 @@ test('no interleaving of writes, loads and messages serves less than the last wr
         if (what === 'message') cache.raise('p', Math.max(1, written - 1))
         await settle()
       }
-      while (store.pending() > 0) {
-        store.answer()
-        await settle()
-      }
+      await store.answerAll()
       await Promise.all(reads)
     }),
     { numRuns: 300 },

@@ -15,6 +15,7 @@ describe('an allowance', () => {
   })
 
   it('that is disposed of is never spent, a wait that ends later included', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
     const spent = t.mock.fn()
     const turn = Promise.withResolvers<void>()
     const allowance = startAllowance(1, spent)
@@ -22,7 +23,7 @@ describe('an allowance', () => {
     allowance[Symbol.dispose]()
     turn.resolve()
     await waiting
-    await delay(20)
+    t.mock.timers.tick(1_000)
     assert.equal(spent.mock.callCount(), 0)
   })
 })
