@@ -3,6 +3,7 @@
 
 import type { Channel, Connection, Envelope } from 'rabbitmq-client'
 import { AppError } from '../errors.ts'
+import { withDeadline } from '../lib/deadline.ts'
 import { unavailable } from './rabbitmq-server.ts'
 import { declare, openChannel, type Topology } from './rabbitmq-topology.ts'
 
@@ -45,7 +46,7 @@ export function createPublisher(connection: Connection, topology: Topology): Pub
     if (!connection.ready) throw new AppError('unavailable', 'The queue cannot be reached.')
     const channel = await prepare()
     try {
-      await within(CONFIRM_MS, confirmed(channel, messages))
+      await withDeadline(confirmed(channel, messages), CONFIRM_MS, late)
     } catch (error) {
       // Except for a queue that its listener makes again, the next batch begins afresh.
       if (!(error instanceof Returned)) void channel.close()
@@ -90,15 +91,6 @@ async function confirmed(channel: Channel, messages: readonly Message[]): Promis
   }
 }
 
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const tooLate = () =>
-    reject(new AppError('unavailable', `The queue confirmed nothing within ${ms} ms.`))
-  const timer = setTimeout(tooLate, ms)
-  try {
-    await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-    work.catch(() => {})
-  }
+function late(): AppError {
+  return new AppError('unavailable', `The queue confirmed nothing within ${CONFIRM_MS} ms.`)
 }

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { lstat, readdir, realpath, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { AppError } from '../errors.ts'
+import { withDeadline } from '../lib/deadline.ts'
 import { makeFolder } from '../lib/make-folder.ts'
 import { hasCode, storageFailed } from './filesystem-errors.ts'
 import { listFiles } from './filesystem-list.ts'
@@ -63,22 +64,14 @@ async function ping(root: string): Promise<void> {
   const path = join(root, INCOMING, `ping-${randomUUID()}`)
   // On a full disk the file is made and cannot be written: it goes all the same.
   const write = writeFile(path, 'ping', { flag: 'wx' }).finally(() => rm(path, { force: true }))
-  await withDeadline(write, PING_TIMEOUT_MS).catch((error) => {
+  // A call into a file system that hangs (a network mount) can not be cancelled, only left behind.
+  await withDeadline(write, PING_TIMEOUT_MS, late).catch((error) => {
     throw storageFailed('Files can not be written', error)
   })
 }
 
-/** A call into a file system that hangs (a network mount) can not be cancelled, only left behind. */
-async function withDeadline(work: Promise<void>, timeoutMs: number): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const late = () =>
-    reject(new AppError('storage_failed', `The storage did not answer within ${timeoutMs} ms.`))
-  const timer = setTimeout(late, timeoutMs)
-  try {
-    await Promise.race([work, promise])
-  } finally {
-    clearTimeout(timer)
-  }
+function late(): AppError {
+  return new AppError('storage_failed', `The storage did not answer within ${PING_TIMEOUT_MS} ms.`)
 }
 
 async function removeLeftovers(incoming: string): Promise<void> {
