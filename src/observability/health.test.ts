@@ -24,6 +24,20 @@ test('without the database the service is unhealthy, without another one degrade
   assert.equal(checks.queue?.error, 'The database cannot be reached.')
 })
 
+test('what is silent and not needed by requests is given up before a probe of a second is', async () => {
+  const report = createHealth({ database: fine, queue: hanging }).report()
+  const late = new Promise((_, reject) => setTimeout(reject, 1_000, new Error('too late')).unref())
+  const { status, checks } = await Promise.race([report, late as Promise<never>])
+  assert.equal(status, 'degraded')
+  assert.match(checks.queue?.error ?? '', /No answer within 800 ms/)
+})
+
+test('while it stops nothing is looked at', async () => {
+  const health = createHealth({ database: hanging })
+  health.setStopping()
+  assert.deepEqual(await health.report(), { status: 'stopping', checks: {} })
+})
+
 test('what a driver says is not shown', async () => {
   const health = createHealth({
     database: () => Promise.reject(new Error('password of admin@10.0.0.3 is wrong')),

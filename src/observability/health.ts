@@ -22,12 +22,13 @@ export type CheckDetails = Readonly<Record<string, number>>
 export type Check = () => Promise<CheckDetails | void>
 
 export interface HealthReport {
-  /** `unhealthy`: requests fail. `degraded`: something behind them does. */
-  status: 'healthy' | 'degraded' | 'unhealthy'
+  /** `unhealthy`: requests fail. `degraded`: something behind them does. `stopping`: nothing is looked at any more. */
+  status: 'healthy' | 'degraded' | 'unhealthy' | 'stopping'
   checks: Record<string, CheckResult>
 }
 
 export interface Health {
+  /** Every dependency of this process. Never rejects. */
   report(): Promise<HealthReport>
   /** One dependency; undefined when there is none of this name. */
   check(name: string): Promise<CheckResult | undefined>
@@ -37,32 +38,37 @@ export interface Health {
 }
 
 export interface HealthOptions {
-  /** One check's limit. */
+  /** The limit of a check of what requests cannot do without. */
   timeoutMs?: number
+  /** Of any other: probes wait for a second, and one that is silent must not make them miss it. */
+  othersTimeoutMs?: number
   /** How long a result serves later probes. */
   maxAgeMs?: number
-  /** The dependencies without which requests fail. */
-  critical?: readonly string[]
 }
+
+/** The dependency without which requests fail. */
+const CRITICAL = 'database'
 
 export function createHealth(
   checks: Readonly<Record<string, Check>>,
-  { timeoutMs = 2_000, maxAgeMs = 1_000, critical = ['database'] }: HealthOptions = {},
+  { timeoutMs = 2_000, othersTimeoutMs = 800, maxAgeMs = 1_000 }: HealthOptions = {},
 ): Health {
+  const limitOf = (name: string) => (name === CRITICAL ? timeoutMs : othersTimeoutMs)
   const probes = new Map(
     Object.entries(checks).map(([name, check]) => [
       name,
-      shared(() => probe(check, timeoutMs), maxAgeMs),
+      shared(() => probe(check, limitOf(name)), maxAgeMs),
     ]),
   )
   let stopping = false
   return {
     report: async () => {
+      if (stopping) return { status: 'stopping', checks: {} }
       const results = await Promise.all(
         [...probes].map(async ([name, run]) => [name, await run()] as const),
       )
       const failing = results.filter(([, { status }]) => status === 'unhealthy')
-      const fatal = failing.some(([name]) => critical.includes(name))
+      const fatal = failing.some(([name]) => name === CRITICAL)
       return {
         status: fatal ? 'unhealthy' : failing.length > 0 ? 'degraded' : 'healthy',
         checks: Object.fromEntries(results),

@@ -13,8 +13,10 @@ import type { Place } from './s3-read.ts'
 
 /** Starts with a dot, as no key does. */
 const PING_KEY = '.ping'
-/** Health checks wait for two seconds. */
-const PING_TIMEOUT_MS = 1_900
+/** Health checks wait for 800 ms. */
+const PING_TIMEOUT_MS = 700
+/** At a start, which says what it waits for after each. */
+const CHECK_TIMEOUT_MS = 10_000
 
 /** Throws what the SDK throws when the bucket cannot be listed or written. */
 export async function checkBucket(place: Place, options: S3Options): Promise<void> {
@@ -22,7 +24,7 @@ export async function checkBucket(place: Place, options: S3Options): Promise<voi
     if (!options.createBucket || codeOf(error) !== 'NoSuchBucket') throw error
     await createBucket(place, options)
   })
-  await checkWritable(place)
+  await checkWritable(place, { timeoutMs: CHECK_TIMEOUT_MS })
 }
 
 /**
@@ -31,7 +33,7 @@ export async function checkBucket(place: Place, options: S3Options): Promise<voi
  */
 export async function checkWritable(
   { client, bucket }: Place,
-  options: CallOptions = {},
+  options: CallOptions,
 ): Promise<void> {
   const command = new PutObjectCommand({
     Bucket: bucket,
@@ -54,7 +56,7 @@ export async function ping(place: Place): Promise<void> {
 async function listable({ client, bucket }: Place): Promise<void> {
   // Not HEAD: its answers have no body, and so no reason.
   const command = new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 })
-  await call((sending) => client.send(command, sending))
+  await call((sending) => client.send(command, sending), { timeoutMs: CHECK_TIMEOUT_MS })
 }
 
 /** With a policy that lets everybody read its files, unless URLs are signed. */

@@ -52,10 +52,8 @@ describeWithPostgresServer('without its database the API', () => {
     assert.match(String(line?.reason), /ECONNREFUSED|terminat|closed/i)
     await eventually(async () => {
       const ready = await api.app.inject('/readyz')
-      assert.deepEqual(
-        [ready.statusCode, ready.json()],
-        [503, { status: 'not_ready', failing: ['database'] }],
-      )
+      const { status, failing } = ready.json()
+      assert.deepEqual([ready.statusCode, status, failing], [503, 'not_ready', ['database']])
     })
     const health = await api.app.inject('/health')
     assert.deepEqual([health.statusCode, health.json().status], [503, 'unhealthy'])

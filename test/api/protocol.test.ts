@@ -224,18 +224,23 @@ test('a defect answers with its request id only, and the log has its stack', asy
   assert.ok(line)
   assert.equal(line.request_id, 'defect')
   const { stack } = line.err as { stack: string }
-  assert.match(stack, /storage is closed[\s\S]*filesystem\.ts/)
+  assert.match(stack, /storage is closed[\s\S]*guard\.ts/)
 })
 
 test('while all is well the probes say that', async () => {
+  const names = ['database', 'storage', 'cache']
   const ready = await send('GET', '/readyz')
-  assert.deepEqual([ready.statusCode, ready.json()], [200, { status: 'ready', failing: [] }])
+  const { status, failing, checks } = ready.json()
+  assert.deepEqual([ready.statusCode, status, failing], [200, 'ready', []])
+  assert.deepEqual(Object.keys(checks), names)
   const health = (await send('GET', '/api/v1/health')).json()
   assert.equal(health.status, 'healthy')
-  assert.deepEqual(Object.keys(health.checks), ['database', 'storage', 'cache'])
+  assert.deepEqual(Object.keys(health.checks), names)
   assert.equal((await send('GET', '/health/database')).json().status, 'healthy')
   assert.equal((await send('GET', '/health/nothing')).statusCode, 404)
 })
+
+const stopping = { status: 'stopping', failing: [], checks: {} }
 
 test('a server that stops is not ready, asks clients to leave, and finishes what runs', async () => {
   await using own = await openApi()
@@ -244,7 +249,8 @@ test('a server that stops is not ready, asks clients to leave, and finishes what
   assert.equal((await fetch(`${origin}/readyz`)).status, 200)
   own.health.setStopping()
   const ready = await fetch(`${origin}/readyz`)
-  assert.deepEqual([ready.status, await ready.json()], [503, { status: 'stopping', failing: [] }])
+  assert.deepEqual([ready.status, await ready.json()], [503, stopping])
+  assert.equal((await fetch(`${origin}/health`)).status, 503)
   const served = await fetch(`${origin}/products`)
   assert.deepEqual([served.status, served.headers.get('connection')], [200, 'close'])
 
@@ -271,7 +277,7 @@ test('a server that stops takes new connections until those who send them had ti
     isClosed = true
   })
   const ready = await fetch(`${origin}/readyz`)
-  assert.deepEqual([ready.status, await ready.json()], [503, { status: 'stopping', failing: [] }])
+  assert.deepEqual([ready.status, await ready.json()], [503, stopping])
   const served = await fetch(`${origin}/products`)
   assert.deepEqual([served.status, served.headers.get('connection')], [200, 'close'])
   assert.equal(isClosed, false)

@@ -54,10 +54,8 @@ describe('G7: a service whose storage goes away', () => {
       }
     })
     const ready = await fetch(`${service.url}/readyz`)
-    assert.deepEqual(
-      [ready.status, await ready.json()],
-      [503, { status: 'not_ready', failing: ['storage'] }],
-    )
+    const { status, failing } = (await ready.json()) as { status: string; failing: string[] }
+    assert.deepEqual([ready.status, status, failing], [503, 'not_ready', ['storage']])
 
     await bringBack()
     const { images, processing_status, compressed_product_images } = await settled(service, id)

@@ -18,8 +18,9 @@ export const checkSchema = Type.Object(
 
 export const reportSchema = Type.Object(
   {
-    status: Type.Enum(['healthy', 'degraded', 'unhealthy'], {
-      description: '`unhealthy`: requests fail. `degraded`: something behind them does.',
+    status: Type.Enum(['healthy', 'degraded', 'unhealthy', 'stopping'], {
+      description:
+        '`unhealthy`: requests fail. `degraded`: something behind them does. `stopping`: the process ends, and looks at nothing any more.',
     }),
     checks: Type.Record(Type.String(), reference('Check')),
   },
@@ -33,6 +34,7 @@ export const livenessSchema = Type.Object({ status: Type.Literal('alive') })
 export const readinessSchema = Type.Object({
   status: Type.Enum(['ready', 'not_ready', 'stopping']),
   failing: Type.Array(Type.String(), { description: 'The dependencies that do not answer.' }),
+  checks: Type.Record(Type.String(), check, { description: 'Each dependency.' }),
 })
 
 export const dependencyParams = Type.Object({

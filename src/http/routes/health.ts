@@ -46,16 +46,18 @@ export function registerHealthRoutes(app: App, health: Health): void {
       schema: {
         tags,
         operationId: 'checkReadiness',
-        summary: 'Everything that requests need is there',
+        summary: 'Every dependency answers: for start-up and roll-out',
+        description:
+          'Not for load balancers: a broker or a cache that is away makes every process unready, and none useless. They ask `/health`.',
         response: answers({ 200: readinessSchema, 503: readinessSchema }),
       },
     },
     async (_request, reply) => {
-      if (health.isStopping()) return answer(reply, false, { status: 'stopping', failing: [] })
-      const { checks } = await health.report()
+      const { status, checks } = await health.report()
       const failing = Object.keys(checks).filter((name) => checks[name]?.status === 'unhealthy')
+      if (status === 'stopping') return answer(reply, false, { status, failing, checks })
       const ready = failing.length === 0
-      return answer(reply, ready, { status: ready ? 'ready' : 'not_ready', failing })
+      return answer(reply, ready, { status: ready ? 'ready' : 'not_ready', failing, checks })
     },
   )
 
@@ -66,13 +68,15 @@ export function registerHealthRoutes(app: App, health: Health): void {
       schema: {
         tags,
         operationId: 'getHealth',
-        summary: 'Each dependency; 503 when requests fail for want of one',
+        summary: 'Requests are answered: for load balancers',
+        description:
+          'Tells of each dependency; 503 while the database is away, without which requests fail, and from the moment the process is told to stop.',
         response: answers({ 200: report, 503: report }),
       },
     },
     async (_request, reply) => {
       const state = await health.report()
-      return answer(reply, state.status !== 'unhealthy', state)
+      return answer(reply, state.status === 'healthy' || state.status === 'degraded', state)
     },
   )
 
