@@ -8,6 +8,7 @@ import type { Database } from './database.ts'
 import { createPgSession, createStatementNames } from './pg-session.ts'
 import { explainRefusal } from './postgres-refusals.ts'
 import { openPostgresSignals } from './postgres-signals.ts'
+import { openSilenceWatch, type SilenceWatch } from './postgres-silence.ts'
 import { createDatabase, type SqlPool, type StatementObserver } from './sessions.ts'
 import { parserOf } from './types.ts'
 
@@ -21,11 +22,11 @@ export interface PostgresOptions {
   /** After this the server ends a statement; one of ours takes milliseconds. */
   statementTimeoutMs?: number
   onStatement?: StatementObserver
-  /** Told when signals of other processes stop arriving, and when they arrive again. */
+  /** Told when the server, or signals of other processes, cannot be heard, and when they can again. */
   log?: Pick<Logger, 'info' | 'warn'>
 }
 
-/** How much longer than the server the driver waits, for when the server cannot be heard any more. */
+/** How much longer than the server the driver waits, for when one session alone cannot be heard any more. */
 const SILENCE_MS = 5_000
 
 /**
@@ -61,9 +62,10 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     throw explainRefusal(error, options.connection)
   }
   const signals = await openPostgresSignals(config, options.log)
+  const silence = openSilenceWatch({ config, giveUp: sockets.destroy, log: options.log })
   return createDatabase({
     engine: 'postgres',
-    pool: namingPool(pool, sockets.destroy),
+    pool: createSqlPool(pool, sockets.destroy, silence),
     signals,
     onStatement: options.onStatement,
     close: () => signals[Symbol.asyncDispose](),
@@ -102,15 +104,21 @@ function createSockets(): { create(): Socket; destroy(): void } {
   }
 }
 
-function namingPool(pool: pg.Pool, destroySockets: () => void): SqlPool {
+function createSqlPool(pool: pg.Pool, destroySockets: () => void, silence: SilenceWatch): SqlPool {
   const nameOf = createStatementNames()
   return {
     connect: async () => {
+      if (silence.isAway) throw new Error('the server is silent')
       const client = await pool.connect()
-      return createPgSession(client, nameOf, (broken) => client.release(broken))
+      const session = createPgSession(client, nameOf, (broken) => client.release(broken))
+      return {
+        ...session,
+        query: (text, values) => silence.attend(session.query(text, values)),
+      }
     },
     end: async () => {
       await pool.end()
+      silence[Symbol.dispose]()
       destroySockets()
     },
   }

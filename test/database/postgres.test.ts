@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
+import type { Database } from '../../src/database/database.ts'
 import { type DatabaseOptions, openDatabase } from '../../src/database/open.ts'
 import type { PostgresOptions } from '../../src/database/postgres.ts'
 import { waitForDatabase } from '../../src/database/wait.ts'
@@ -129,7 +131,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     assert.deepEqual((await session()).rows, [before])
   })
 
-  test('a server that falls silent is given up on', async () => {
+  test('a session that falls silent is given up on', async () => {
     await using database = await open({ poolSize: 1, statementTimeoutMs: 100 })
     // Not even the server's own limit ends it: as if the network had swallowed the answer.
     const silent = database.transaction(async (tx) => {
@@ -138,6 +140,71 @@ describeWithPostgresServer('PostgreSQL', () => {
     })
     await assert.rejects(silent, isUnavailable)
     await database.ping()
+  })
+
+  test('a server that falls silent is noticed long before a statement may end, then refused at once until it answers', async () => {
+    const told: string[] = []
+    const tell = (text: unknown) => told.push(String(text))
+    const log = { warn: tell, info: tell } as never
+    await using database = await open({ acquireTimeoutMs: 20_000, log })
+    await Promise.all(
+      Array.from({ length: 4 }, () => sql`SELECT pg_sleep(0.05)`.execute(database.db)),
+    )
+    const refuse = () => assert.rejects(sql`SELECT 1`.execute(database.db), isUnavailable)
+    const timed = async (work: () => Promise<unknown>) => {
+      const startedAt = performance.now()
+      await work()
+      return performance.now() - startedAt
+    }
+    await server.freeze()
+    try {
+      const transaction = () =>
+        assert.rejects(
+          database.transaction(async (tx) => await sql`SELECT 1`.execute(tx)),
+          isUnavailable,
+        )
+      // More than there are sessions: some wait for an answer, some for a session.
+      const noticedMs = await timed(() =>
+        Promise.all([transaction(), ...Array.from({ length: 8 }, refuse)]),
+      )
+      assert.ok(noticedMs < 20_000, `${noticedMs} ms of the 30,000 of a statement`)
+      const refusedMs = await timed(async () => {
+        for (let n = 0; n < 100; n++) await refuse()
+      })
+      assert.ok(refusedMs < 5_000, `${refusedMs} ms for a hundred`)
+    } finally {
+      await server.thaw()
+    }
+    await eventually(() => sql`SELECT 1`.execute(database.db))
+    await eventually(() => assert.equal(database.signals.connected, true))
+    assert.deepEqual(
+      told.filter((text) => text.startsWith('the database')),
+      [
+        'the database has fallen silent: statements are refused until it answers',
+        'the database answers again',
+      ],
+    )
+  })
+
+  test('a server that is silent holds up no end', async () => {
+    const database = await open()
+    await server.freeze()
+    try {
+      const closed = database[Symbol.asyncDispose]().then(() => 'closed')
+      assert.equal(await Promise.race([closed, sleep(5_000, 'still open')]), 'closed')
+    } finally {
+      await server.thaw()
+    }
+  })
+
+  test('a statement that takes long is left alone, even where the server has no session to spare', async () => {
+    await using administrator = await open()
+    await sql`CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 2`.execute(administrator.db)
+    const url = new URL(server.url)
+    url.username = url.password = 'few'
+    await using database = await open({ connection: { connectionString: url.href }, poolSize: 1 })
+    const takeLong = ({ db }: Database) => sql`SELECT pg_sleep(10)`.execute(db)
+    await Promise.all([takeLong(administrator), takeLong(database)])
   })
 
   test('a table that changes its shape under a named statement costs one answer', async () => {
