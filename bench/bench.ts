@@ -1,11 +1,13 @@
 // What a benchmark is: it measures in rounds and says what came out as rows of a table.
 
+import type { Engine } from './started-engines.ts'
+
 export interface Bench {
   name: string
   /** What is measured against what, in a sentence. */
   about: string
-  /** Whether it needs the server of BENCH_DATABASE_URL. */
-  onPostgres?: boolean
+  /** What it cannot run without. */
+  needs?: readonly Engine[]
   run(context: BenchContext): Promise<BenchResult>
 }
 
@@ -17,11 +19,14 @@ export interface BenchContext {
 }
 
 export interface BenchResult {
+  /** None where the table says everything. */
   rows: Row[]
   /** For what has more than one figure to a line. */
   table?: Table
   /** Everything measured, round by round, for who wants to look closer. */
   rounds: unknown
+  /** What else it ran on, with versions. */
+  engines?: readonly string[]
 }
 
 /** A line of the table; `target` where one was set. */

@@ -4,21 +4,17 @@
 
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { sql } from 'kysely'
-import type { Database } from '../src/database/database.ts'
 import type { Bench, BenchResult } from './bench.ts'
-import { fillWithPictures } from './catalogue.ts'
+import { serveCatalogue } from './catalogue.ts'
 import { getRequest, type Load, putUnderLoad } from './load.ts'
-import { type BenchDatabase, createBenchDatabase, transactionsOf } from './postgres.ts'
-import { type BenchedProcess, startService } from './service.ts'
+import { type BenchDatabase, STATISTICS_MS, transactionsOf } from './postgres.ts'
+import type { BenchedProcess } from './service.ts'
 import { median, round } from './statistics.ts'
 
 const ROUNDS = 5
 const SECONDS = 3
 const CONNECTIONS = 50
 const PRODUCTS = Number(process.env.BENCH_PRODUCTS || 100_000)
-/** A session tells the server what it did when it was idle for 10 s (PGSTAT_IDLE_INTERVAL). */
-const STATISTICS_MS = 12_000
 
 const cases = [
   { what: 'cached, one product', settings: {}, isOne: true },
@@ -38,7 +34,7 @@ interface Subject extends AsyncDisposable {
 export const cachedBench: Bench = {
   name: 'cached',
   about: `GET /products/:id of ${PRODUCTS} products on PostgreSQL, ${CONNECTIONS} connections, from the cache and without one`,
-  onPostgres: true,
+  needs: ['postgres'],
   run: async ({ directory, report }) => {
     await using stack = new AsyncDisposableStack()
     const subjects: Subject[] = []
@@ -67,22 +63,8 @@ async function openSubject(
   { what, settings, isOne }: (typeof cases)[number],
 ): Promise<Subject> {
   await using opened = new AsyncDisposableStack()
-  let ids: string[] = []
-  const database = opened.use(
-    await createBenchDatabase(async (filling) => {
-      await fillWithPictures(filling, PRODUCTS)
-      ids = await allIds(filling)
-    }),
-  )
-  const service = opened.use(
-    await startService(join(directory, what.replaceAll(/\W+/g, '-')), {
-      DATABASE_URL: database.url,
-      ROLE: 'api',
-      PUBLIC_URL: 'http://bench.example',
-      LOG_LEVEL: 'warn',
-      ...settings,
-    }),
-  )
+  const folder = join(directory, what.replaceAll(/\W+/g, '-'))
+  const { database, service, ids } = opened.use(await serveCatalogue(folder, PRODUCTS, settings))
   const [first = ''] = ids
   const one = getRequest(`/products/${first}`)
   const draw = zipf(ids.length)
@@ -95,11 +77,6 @@ async function openSubject(
   await measure(subject, SECONDS)
   const owned = opened.move()
   return { ...subject, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-async function allIds({ db }: Database): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`SELECT id FROM products ORDER BY id`.execute(db)
-  return rows.map(({ id }) => id)
 }
 
 async function measure({ service, next }: Pick<Subject, 'service' | 'next'>, seconds: number) {

@@ -3,9 +3,46 @@
 import { sql } from 'kysely'
 import type { Database } from '../src/database/database.ts'
 import { fillCatalogue } from '../test/support/large-catalogue.ts'
+import { type BenchDatabase, createBenchDatabase } from './postgres.ts'
+import { adoptStorage, type BenchedProcess, startService } from './service.ts'
 
 /** Pictures share their files now and then. */
 const OBJECTS = 1_000
+
+export interface ServedCatalogue extends AsyncDisposable {
+  database: BenchDatabase
+  service: BenchedProcess
+  /** Of its products, in order. */
+  ids: readonly string[]
+}
+
+/** An api on PostgreSQL, with a catalogue of its own. */
+export async function serveCatalogue(
+  directory: string,
+  products: number,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<ServedCatalogue> {
+  await using opening = new AsyncDisposableStack()
+  let ids: readonly string[] = []
+  const database = opening.use(
+    await createBenchDatabase(async (filling) => {
+      await fillWithPictures(filling, products)
+      ids = await productIds(filling)
+    }),
+  )
+  await adoptStorage(directory, database.url)
+  const service = opening.use(
+    await startService(directory, {
+      DATABASE_URL: database.url,
+      ROLE: 'api',
+      PUBLIC_URL: 'http://bench.example',
+      LOG_LEVEL: 'warn',
+      ...settings,
+    }),
+  )
+  const opened = opening.move()
+  return { database, service, ids, [Symbol.asyncDispose]: () => opened.disposeAsync() }
+}
 
 /** Each product has a picture; one that is done in part has another, which failed. */
 export async function fillWithPictures(database: Database, products: number): Promise<void> {
@@ -37,4 +74,9 @@ export async function fillWithPictures(database: Database, products: number): Pr
   })
   for (const table of ['images', 'renditions', 'objects'])
     await sql`VACUUM ANALYZE ${sql.id(table)}`.execute(database.db)
+}
+
+async function productIds({ db }: Database): Promise<readonly string[]> {
+  const { rows } = await sql<{ id: string }>`SELECT id FROM products ORDER BY id`.execute(db)
+  return rows.map(({ id }) => id)
 }

@@ -21,7 +21,7 @@ const MB = 1_000_000
 export const importBench: Bench = {
   name: 'import',
   about: `vitrine products import of ${LINES} lines on PostgreSQL, each with a picture`,
-  onPostgres: true,
+  needs: ['postgres'],
   run: async ({ directory, report }) => {
     const file = join(directory, 'products.ndjson')
     await pipeline(Readable.from(lines()), createWriteStream(file))

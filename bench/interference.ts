@@ -28,7 +28,7 @@ interface Latency {
 export const interferenceBench: Bench = {
   name: 'interference',
   about: `GET /products/:id from the cache, ${PER_SECOND} a second, beside an idle and a busy pipeline`,
-  onPostgres: true,
+  needs: ['postgres'],
   run: async ({ directory, report }) => {
     await using origin = await startPictureOrigin((await largePicture()).body)
     await using database = await createBenchDatabase()

@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { migrate } from '../src/database/migrate.ts'
 import { openDatabase } from '../src/database/open.ts'
 import type { Bench, BenchResult } from './bench.ts'
-import { fillWithPictures } from './catalogue.ts'
-import { createBenchDatabase } from './postgres.ts'
+import { fillWithPictures, serveCatalogue } from './catalogue.ts'
 import { type BenchedProcess, startService } from './service.ts'
 import { median, round } from './statistics.ts'
 
@@ -68,20 +67,15 @@ interface Measured {
 export const listsBench: Bench = {
   name: 'lists',
   about: `GET /products, the first page and the hundredth, of ${LARGE} products against ${SMALL}`,
-  onPostgres: true,
+  needs: ['postgres'],
   run: async ({ directory, report }) => {
-    await using small = await createBenchDatabase((database) => fillWithPictures(database, SMALL))
+    await using small = await serveCatalogue(join(directory, 'small'), SMALL)
     const startedAt = performance.now()
-    await using large = await createBenchDatabase((database) => fillWithPictures(database, LARGE))
+    await using large = await serveCatalogue(join(directory, 'large'), LARGE)
     report(`${LARGE} products after ${Math.round((performance.now() - startedAt) / 1000)} s`)
-    const start = (name: string, settings: Record<string, string>) =>
-      startService(join(directory, name), { LOG_LEVEL: 'warn', ...settings })
-    const postgres = { ROLE: 'api', PUBLIC_URL: 'http://bench.example' }
-    await using smallService = await start('small', { ...postgres, DATABASE_URL: small.url })
-    await using largeService = await start('large', { ...postgres, DATABASE_URL: large.url })
     await fillEmbedded(join(directory, 'embedded', 'data', 'db'))
-    await using embedded = await start('embedded', {})
-    const services = { small: smallService, large: largeService, embedded }
+    await using embedded = await startService(join(directory, 'embedded'), { LOG_LEVEL: 'warn' })
+    const services = { small: small.service, large: large.service, embedded }
     // Else the first list pays for what the services compile as they are used.
     for (const query of [...lists, ...lists, ...lists]) await measurePage(services, () => query, 1)
     const measured: Measured[] = []

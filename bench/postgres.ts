@@ -16,6 +16,9 @@ export const hasPostgres = SERVER !== undefined
 export const POSTGRES_MISSING =
   'BENCH_DATABASE_URL is not set: a PostgreSQL server on which databases may be created, postgres://user@host:port/postgres'
 
+/** After which the server knows all that a session did: it is told once that was idle for 10 s (PGSTAT_IDLE_INTERVAL). */
+export const STATISTICS_MS = 12_000
+
 export interface BenchDatabase extends AsyncDisposable {
   /** `DATABASE_URL` of it. */
   url: string

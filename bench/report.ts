@@ -25,9 +25,10 @@ export async function writeReport(report: (line: string) => void): Promise<void>
   if (cached) await writeFile(PLOT, plotOf(cached))
 }
 
-function blockOf(run: Run, { about, rows, table }: Result): string {
-  const parts = [...(table ? [markdownTable(table)] : []), markdownTable(tableOf(rows))]
-  return [`*${about}*`, ...parts, conditionsOf(run)].join('\n\n')
+function blockOf(run: Run, { about, rows, table, engines = [] }: Result): string {
+  const tables = [table, rows.length > 0 ? tableOf(rows) : undefined]
+  const parts = tables.flatMap((each) => (each ? [markdownTable(each)] : []))
+  return [`*${about}*`, ...parts, conditionsOf(run, engines)].join('\n\n')
 }
 
 function tableOf(rows: readonly Row[]): Table {
@@ -48,10 +49,11 @@ function markdownTable({ columns, rows }: Table): string {
   return [line(columns), line(rule), ...rows.map(line)].join('\n')
 }
 
-function conditionsOf({ at, commit, node, processors, memoryBytes, server }: Run): string {
+function conditionsOf(run: Run, engines: readonly string[]): string {
+  const { at, commit, node, processors, memoryBytes, server } = run
   const memory = `${Math.round(memoryBytes / 1024 ** 3)} GiB`
   const machine = `${processors.length} × ${processors[0]}, ${memory}`
-  return `<sub>${[at.slice(0, 10), commit, machine, `Node.js ${node.slice(1)}`, server].filter(Boolean).join(' · ')}</sub>`
+  return `<sub>${[at.slice(0, 10), commit, machine, `Node.js ${node.slice(1)}`, server, ...engines].filter(Boolean).join(' · ')}</sub>`
 }
 
 function plotOf({ rows }: Table): string {

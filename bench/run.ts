@@ -7,16 +7,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Bench, Row, Table } from './bench.ts'
 import { cachedBench } from './cached.ts'
+import { doorbellBench } from './doorbell.ts'
+import { enginesBench } from './engines.ts'
 import { importBench } from './import.ts'
 import { interferenceBench } from './interference.ts'
 import { latencyBench } from './latency.ts'
+import { levelsBench } from './levels.ts'
 import { listsBench } from './lists.ts'
+import { memoryBench } from './memory.ts'
 import { pipelineBench } from './pipeline.ts'
-import { describeServer, hasPostgres, POSTGRES_MISSING } from './postgres.ts'
+import { describeServer, hasPostgres } from './postgres.ts'
 import { readBench } from './read.ts'
 import { writeReport } from './report.ts'
 import { describeMachine, type Run, writeResults } from './results.ts'
 import { startBench } from './start.ts'
+import { engines, whyMissing } from './started-engines.ts'
 import { streamsBench } from './streams.ts'
 import { writeBench } from './write.ts'
 
@@ -31,6 +36,10 @@ const benches: readonly Bench[] = [
   listsBench,
   importBench,
   interferenceBench,
+  levelsBench,
+  doorbellBench,
+  enginesBench,
+  memoryBench,
 ]
 
 const names = process.argv.slice(2)
@@ -46,25 +55,30 @@ async function runAll(chosen: readonly Bench[]): Promise<void> {
     const result = await measure({ directory, report: (line) => console.log(`  ${line}`) })
     await rm(directory, { recursive: true, force: true })
     if (result.table) console.log(`${matrixOf(result.table)}\n`)
-    console.log(tableOf(result.rows))
+    if (result.rows.length > 0) console.log(tableOf(result.rows))
     // Written after each: one that fails does not take the others with it.
     run.results[name] = { about, ...result }
     console.log(`\nwritten to ${await writeResults(run)}`)
   }
 }
 
-/** Those that need a server are left out where none is named, and refused when they are asked for. */
+/** Those that need an engine that is missing are left out, and refused when they are asked for. */
 function choose(wanted: readonly string[]): readonly Bench[] {
   const known = [...benches.map(({ name }) => name), 'report']
   const unknown = wanted.filter((name) => !known.includes(name) || name === 'report')
   if (unknown.length > 0) throw new Error(`no bench ${unknown.join()}; there are ${known.join()}`)
   const chosen = benches.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
-  const left = chosen.filter(({ onPostgres }) => onPostgres && !hasPostgres)
-  if (left.length === 0) return chosen
-  const told = `${left.map(({ name }) => name).join()} cannot run: ${POSTGRES_MISSING}`
-  if (wanted.length > 0) throw new Error(told)
-  console.log(told)
-  return chosen.filter((bench) => !left.includes(bench))
+  const left = new Set<Bench>()
+  for (const engine of engines) {
+    const reason = whyMissing(engine)
+    const without = chosen.filter(({ needs }) => needs?.includes(engine))
+    if (reason === undefined || without.length === 0) continue
+    const told = `${without.map(({ name }) => name).join()} cannot run: ${reason}`
+    if (wanted.length > 0) throw new Error(told)
+    console.log(told)
+    for (const bench of without) left.add(bench)
+  }
+  return chosen.filter((bench) => !left.has(bench))
 }
 
 function tableOf(rows: readonly Row[]): string {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { findFreePort } from '../src/app/free-port.ts'
+import { vitrine } from '../test/support/vitrine.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const START_TIMEOUT_MS = 60_000
@@ -20,13 +21,24 @@ export interface BenchedProcess extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-/** Starts the service on its embedded stand-ins, with everything below `directory`. */
+/** Starts the service, on its embedded stand-ins unless the settings say otherwise, with everything below `directory`. */
 export async function startService(
   directory: string,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<BenchedProcess> {
-  const env = { DATA_DIR: join(directory, 'data'), OUTBOUND_ALLOW: '127.0.0.0/8', ...settings }
+  const env = { DATA_DIR: dataIn(directory), OUTBOUND_ALLOW: '127.0.0.0/8', ...settings }
   return await startServer({ script: MAIN, args: ['serve'], path: '/readyz', directory, env })
+}
+
+/** For a database that was filled without any files: the service in `directory` shall start on it nevertheless. */
+export async function adoptStorage(directory: string, databaseUrl: string): Promise<void> {
+  const env = { DATA_DIR: dataIn(directory), DATABASE_URL: databaseUrl }
+  const { code, stderr } = await vitrine(['storage', 'adopt'], { env })
+  if (code !== 0) throw new Error(stderr)
+}
+
+function dataIn(directory: string): string {
+  return join(directory, 'data')
 }
 
 export interface ServerOptions {
@@ -39,16 +51,17 @@ export interface ServerOptions {
   env?: Readonly<Record<string, string>>
 }
 
-/** Starts a server that listens on `PORT` of 127.0.0.1 and waits for its first 200. */
+/** Starts a server that listens on `PORT` of 127.0.0.1 (a worker: on `WORKER_PORT`) and waits for its first 200. */
 export async function startServer(options: ServerOptions): Promise<BenchedProcess> {
   const { script, args, path, directory, env } = options
   await mkdir(directory, { recursive: true })
   const port = await findFreePort('127.0.0.1')
   await using log = await open(join(directory, 'log'), 'a')
+  const environment = { PATH: process.env.PATH, HOST: '127.0.0.1' }
   const startedAt = performance.now()
   const child = spawn(process.execPath, [script, ...args], {
     cwd: directory,
-    env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: String(port), ...env },
+    env: { ...environment, PORT: String(port), WORKER_PORT: String(port), ...env },
     stdio: ['ignore', log.fd, log.fd],
   })
   const exited = once(child, 'exit')

@@ -30,7 +30,7 @@ interface Measured {
 export const writeBench: Bench = {
   name: 'write',
   about: `POST /products on PostgreSQL from ${CLIENTS} clients, against pgbench with the same statement`,
-  onPostgres: true,
+  needs: ['postgres'],
   run: async ({ directory, report }) => {
     await using database = await createBenchDatabase()
     await using bare = await createBenchDatabase()
