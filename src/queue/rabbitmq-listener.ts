@@ -4,11 +4,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AsyncMessage, Channel, Connection, HeaderFields } from 'rabbitmq-client'
 import type { Logger } from '../observability/logger.ts'
-import { isRefusal, type Refusal, readMessage } from './messages.ts'
-import type { Answer, BellHandler } from './queue.ts'
+import { createJudge, type Verdict } from './judge.ts'
+import type { BellHandler } from './queue.ts'
 import type { Publisher } from './rabbitmq-publisher.ts'
-import type { Trouble } from './rabbitmq-server.ts'
 import { deadOf, declare, openChannel, type Topology } from './rabbitmq-topology.ts'
+import type { Trouble } from './trouble.ts'
 
 export interface ListenerOptions {
   connection: Connection
@@ -30,13 +30,10 @@ const LONGEST_PAUSE_MS = 5_000
 /** Before something is given back that could not be dealt with: it comes round again at once. */
 const GIVE_BACK_MS = 1_000
 
-/** What the broker is told about a message. */
-type Verdict = 'ack' | 'give back'
-
 /** Listens until `signal` is aborted and all calls have ended, over any number of channels. */
 export async function listen(options: ListenerOptions): Promise<void> {
   const { signal, trouble } = options
-  const judge = createJudge(options)
+  const judge = createListenerJudge(options)
   let pauseMs = FIRST_PAUSE_MS
   while (!signal.aborted) {
     try {
@@ -118,58 +115,35 @@ async function orAborted(
 /** On a channel that is gone there is nobody to tell: the broker has taken the message back. */
 function tell(channel: Channel, { deliveryTag }: AsyncMessage, verdict: Verdict): void {
   if (!channel.active) return
-  if (verdict === 'ack') channel.basicAck({ deliveryTag })
+  if (verdict === 'done') channel.basicAck({ deliveryTag })
   else channel.basicNack({ deliveryTag, requeue: true })
 }
 
-/** Never rejects. */
-function createJudge({ handler, topology, publisher, signal, log }: ListenerOptions) {
-  const told = new Set<string>()
-
-  const giveBackLater = async (): Promise<Verdict> => {
-    await sleep(GIVE_BACK_MS, undefined, { signal }).catch(() => {})
-    return 'give back'
-  }
-  const ask = async (jobId: string, death: string | undefined): Promise<Answer> => {
-    try {
-      return await handler(jobId, death)
-    } catch (error) {
-      log.error({ job_id: jobId, err: error }, 'a bell was not answered')
-      return 'heard'
-    }
-  }
-  const refuse = async (message: AsyncMessage, refusal: Refusal): Promise<Verdict> => {
-    const { reason, detail } = refusal
-    const headers = { ...message.headers, 'vitrine-reason': reason, 'vitrine-detail': detail }
-    const envelope = { ...propertiesOf(message), headers, exchange: deadOf(topology) }
-    try {
-      await publisher.publish([{ envelope, body: message.body }])
-      const level = told.has(reason) ? 'debug' : 'warn'
-      told.add(reason)
-      log[level](
-        { reason, message_id: message.messageId },
-        `a message that is no bell was moved to ${deadOf(topology)}: ${detail}`,
-      )
-      return 'ack'
-    } catch (error) {
-      log.debug({ err: error }, 'a message could not be moved')
-      return await giveBackLater()
-    }
-  }
-  return async (message: AsyncMessage): Promise<Verdict> => {
-    const read = readMessage(message.body)
-    if (isRefusal(read)) return await refuse(message, read)
-    const { jobId, death } = read
-    const answer = await ask(jobId, death)
-    if (answer === 'unknown') return await refuse(message, unknownJob)
-    if (answer === 'heard') return 'ack'
-    if (signal.aborted) return 'give back'
-    // A bell is rung again by its announcer, a dead job's message by nobody.
-    return death === undefined ? 'ack' : await giveBackLater()
+/** What is not done is given back after a moment, for it comes round again at once. Never rejects. */
+function createListenerJudge(
+  options: ListenerOptions,
+): (message: AsyncMessage) => Promise<Verdict> {
+  const { handler, topology, publisher, signal, log } = options
+  const exchange = deadOf(topology)
+  const { judge } = createJudge<AsyncMessage>({
+    handler,
+    bodyOf: ({ body }) => body,
+    nameOf: ({ messageId }) => ({ message_id: messageId }),
+    dead: exchange,
+    move: (message, reason) => {
+      const headers = { ...message.headers, ...reason }
+      const envelope = { ...propertiesOf(message), headers, exchange }
+      return publisher.publish([{ envelope, body: message.body }])
+    },
+    signal,
+    log,
+  })
+  return async (message) => {
+    const verdict = await judge(message)
+    if (verdict === 'again') await sleep(GIVE_BACK_MS, undefined, { signal }).catch(() => {})
+    return verdict
   }
 }
-
-const unknownJob: Refusal = { reason: 'unknown_job', detail: 'There is no such job.' }
 
 /** Of what came with it, what tells of the body and of its sender; the rest is about how it got here. */
 const kept = ['contentType', 'contentEncoding', 'messageId', 'type', 'appId'] as const

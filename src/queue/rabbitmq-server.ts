@@ -1,9 +1,8 @@
-// A connection to RabbitMQ that comes back by itself, and what is said about it: one line when it is
-// lost, one when it is back, however long it takes and however many connections there are.
+// A connection to RabbitMQ that comes back by itself.
 
 import { Connection, type ConnectionOptions } from 'rabbitmq-client'
 import { AppError } from '../errors.ts'
-import type { Logger } from '../observability/logger.ts'
+import type { Trouble } from './trouble.ts'
 
 export interface RabbitmqServer {
   host: string
@@ -55,26 +54,6 @@ export async function close(connection: Connection): Promise<void> {
   await Promise.race([connection.close().catch(() => {}), late])
   clearTimeout(timer)
   connection.unsafeDestroy()
-}
-
-/** Says once that something does not work, and once that everything works again. */
-export interface Trouble {
-  begin(part: string, error: unknown): void
-  end(part: string): void
-}
-
-export function createTrouble(server: RabbitmqServer, log: Logger): Trouble {
-  const parts = new Set<string>()
-  return {
-    begin: (part, error) => {
-      if (parts.size === 0)
-        log.warn({ err: error }, `${describeServer(server)} does not work; trying again`)
-      parts.add(part)
-    },
-    end: (part) => {
-      if (parts.delete(part) && parts.size === 0) log.info(`${describeServer(server)} works again`)
-    },
-  }
 }
 
 /** Of a connection as a whole; what only a channel meets is told by who uses the channel. */

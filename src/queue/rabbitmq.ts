@@ -12,13 +12,14 @@ import { createPublisher, type Publisher } from './rabbitmq-publisher.ts'
 import {
   close,
   connectTo,
-  createTrouble,
+  describeServer,
   explainRefusal,
   type RabbitmqServer,
   unavailable,
   watch,
 } from './rabbitmq-server.ts'
 import { deadOf, find, type Topology } from './rabbitmq-topology.ts'
+import { createTrouble } from './trouble.ts'
 
 export interface RabbitmqQueueOptions {
   server: RabbitmqServer
@@ -33,7 +34,7 @@ export interface RabbitmqQueueOptions {
  */
 export async function openRabbitmqQueue(options: RabbitmqQueueOptions): Promise<Queue> {
   const { server, topology, log } = options
-  const trouble = createTrouble(server, log)
+  const trouble = createTrouble(describeServer(server), log)
   const connection = connectTo(server, 'announcing')
   watch(connection, 'announcing', trouble)
   const publisher = createPublisher(connection, topology)

@@ -1,0 +1,78 @@
+// What becomes of a message that a broker has delivered, whatever the broker: what is a bell is asked for, what
+// is none goes to the dead, and what nobody could deal with comes again.
+
+import type { Logger } from '../observability/logger.ts'
+import { isRefusal, type Refusal, readMessage } from './messages.ts'
+import type { Answer, BellHandler } from './queue.ts'
+
+/** `again`: it must be delivered once more, here or elsewhere. */
+export type Verdict = 'done' | 'again'
+
+export interface JudgeOptions<M> {
+  handler: BellHandler
+  /** What the message says, as the broker's client hands it out. */
+  bodyOf(message: M): unknown
+  /** Which message it is, for the log. */
+  nameOf(message: M): Readonly<Record<string, unknown>>
+  /** Where the broker has what is dead. */
+  dead: string
+  /** Puts a message there, with the reason beside it. Rejects when that was not done. */
+  move(message: M, headers: ReasonHeaders): Promise<void>
+  /** From its abort on, whatever was not heard is left to others. */
+  signal: AbortSignal
+  log: Logger
+}
+
+export interface ReasonHeaders {
+  'vitrine-reason': Refusal['reason']
+  'vitrine-detail': string
+}
+
+const unknownJob: Refusal = { reason: 'unknown_job', detail: 'There is no such job.' }
+
+/** Neither of them rejects. */
+export interface Judge<M> {
+  judge(message: M): Promise<Verdict>
+  /** For what is no bell, or has been delivered too often. */
+  refuse(message: M, refusal: Refusal): Promise<Verdict>
+}
+
+export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
+  const { handler, bodyOf, nameOf, dead, move, signal, log } = options
+  const told = new Set<string>()
+
+  const ask = async (jobId: string, death: string | undefined): Promise<Answer> => {
+    try {
+      return await handler(jobId, death)
+    } catch (error) {
+      log.error({ job_id: jobId, err: error }, 'a bell was not answered')
+      return 'heard'
+    }
+  }
+  const refuse = async (message: M, { reason, detail }: Refusal): Promise<Verdict> => {
+    try {
+      await move(message, { 'vitrine-reason': reason, 'vitrine-detail': detail })
+    } catch (error) {
+      log.debug({ err: error }, 'a message could not be moved')
+      return 'again'
+    }
+    const level = told.has(reason) ? 'debug' : 'warn'
+    told.add(reason)
+    log[level](
+      { reason, ...nameOf(message) },
+      `a message that is no bell was moved to ${dead}: ${detail}`,
+    )
+    return 'done'
+  }
+  const judge = async (message: M): Promise<Verdict> => {
+    const read = readMessage(bodyOf(message))
+    if (isRefusal(read)) return await refuse(message, read)
+    const { jobId, death } = read
+    const answer = await ask(jobId, death)
+    if (answer === 'unknown') return await refuse(message, unknownJob)
+    if (answer === 'heard') return 'done'
+    // A bell is rung again by its announcer, a dead job's message by nobody.
+    return signal.aborted || death !== undefined ? 'again' : 'done'
+  }
+  return { judge, refuse }
+}
