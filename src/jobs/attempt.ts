@@ -7,7 +7,7 @@ import type { Database, Tx } from '../database/database.ts'
 import { isAppError } from '../errors.ts'
 import { startAllowance } from '../lib/allowance.ts'
 import type { Logger } from '../observability/logger.ts'
-import type { BoundJob } from './bind.ts'
+import { type BoundJob, jobFields } from './bind.ts'
 import { fail, lockClaimed, type Verdict } from './fail.ts'
 import { handBack } from './hand-back.ts'
 import {
@@ -98,7 +98,7 @@ async function orAbandon<T>(
   let grace: NodeJS.Timeout | undefined
   const abandon = () => {
     engine.log.error(
-      linesOf(attempt),
+      attemptFields(attempt),
       'a handler does not end although it was aborted; it is left behind',
     )
     reject(signal.reason)
@@ -124,17 +124,17 @@ interface Concluded {
 
 async function conclude(attempt: Attempt, ending: Ending, engine: AttemptEngine): Promise<void> {
   const { log } = engine
-  if (ending.kind === 'lost') return void log.warn(linesOf(attempt), LOST)
+  if (ending.kind === 'lost') return void log.warn(attemptFields(attempt), LOST)
   try {
     const concluded = await untilReachable(attempt, engine, moveFor(attempt, ending, engine))
-    if (!concluded) return void log.warn(linesOf(attempt), LOST)
+    if (!concluded) return void log.warn(attemptFields(attempt), LOST)
     if (concluded.move === 'handed_back') engine.database.signals.send('jobs')
     tell(attempt, concluded, log)
   } catch (error) {
     if (ending.kind === 'finished' && !isAppError(error, 'unavailable'))
       return await conclude(attempt, { kind: 'failed', error }, engine)
     log.error(
-      { ...linesOf(attempt), err: error },
+      { ...attemptFields(attempt), err: error },
       'an attempt could not be ended; its lease will run out',
     )
   }
@@ -208,14 +208,16 @@ export function tell(
     bound.handler.onCommitted?.(job, move, failure)
   } catch (error) {
     log.error(
-      { ...linesOf(attempt), err: error },
+      { ...attemptFields(attempt), err: error },
       `a handler threw when told that its job is ${move}`,
     )
   }
 }
 
-/** What every line about an attempt carries, in the log. */
-export function linesOf({ job, bound }: Pick<Attempt, 'job' | 'bound'>): Record<string, unknown> {
-  const { id, name, key, attempts } = job
-  return { job_id: id, job: name, [bound.definition.keyField]: key, attempt: attempts }
+/** What every line in the log about an attempt carries. */
+export function attemptFields({
+  job,
+  bound,
+}: Pick<Attempt, 'job' | 'bound'>): Record<string, unknown> {
+  return { ...jobFields(bound, job), attempt: job.attempts }
 }

@@ -22,6 +22,14 @@ export function bindJob<S extends TSchema>(
   return { definition, handler, isPayload: (payload) => validator.Check(payload) }
 }
 
+/** What every line in the log about a job carries. */
+export function jobFields(
+  { definition }: Pick<BoundJob, 'definition'>,
+  { id, key }: { id: string; key: string },
+): Record<string, unknown> {
+  return { job_id: id, job: definition.name, [definition.keyField]: key }
+}
+
 export function bindJobs(...jobs: readonly BoundJob[]): BoundJobs {
   return new Map(jobs.map((job) => [job.definition.name, job]))
 }

@@ -5,8 +5,8 @@ import { sql } from 'kysely'
 import type { Database, Db, Tx } from '../database/database.ts'
 import { isAppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
-import { linesOf, tell } from './attempt.ts'
-import type { BoundJob, BoundJobs } from './bind.ts'
+import { attemptFields, tell } from './attempt.ts'
+import { type BoundJob, type BoundJobs, jobFields } from './bind.ts'
 import { milliseconds } from './claim.ts'
 import { fail, type LockedJob, lockedJob } from './fail.ts'
 import type { Held } from './heartbeat.ts'
@@ -66,8 +66,10 @@ async function takeBack(held: Expired, bound: BoundJob, options: ReaperOptions):
     ended?.()
   } catch (error) {
     if (isAppError(error, 'unavailable')) throw error
-    const line = { job_id: held.id, job: held.name, [bound.definition.keyField]: held.key }
-    log.error({ ...line, err: error }, 'a lost job could not be taken back; trying again')
+    log.error(
+      { ...jobFields(bound, held), err: error },
+      'a lost job could not be taken back; trying again',
+    )
     await waitWith(database.db, held)
   }
 }
@@ -92,7 +94,7 @@ async function reclaim(
   const { handler } = bound
   if (!bound.isPayload(job.payload)) {
     await buryUnreadable(tx, job, handler)
-    return () => log.error({ ...linesOf({ job, bound }), ...unreadable }, 'a job is dead')
+    return () => log.error({ ...attemptFields({ job, bound }), ...unreadable }, 'a job is dead')
   }
   const verdict = judge(handler, workerLost(job.worker), log)
   const move = await fail(tx, { job, locked, handler, verdict, bounds })

@@ -6,8 +6,8 @@ import type { Timestamp } from '../database/tables.ts'
 import { isAppError } from '../errors.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { Logger } from '../observability/logger.ts'
-import { linesOf, tell } from './attempt.ts'
-import type { BoundJob, BoundJobs } from './bind.ts'
+import { attemptFields, tell } from './attempt.ts'
+import { type BoundJob, type BoundJobs, jobFields } from './bind.ts'
 import { claim, type DueJob, postpone, readDue } from './claim.ts'
 import { bury, fail, lockClaimed } from './fail.ts'
 import type { ClaimedJob } from './job.ts'
@@ -99,7 +99,7 @@ export function createStarter(options: StarterOptions): Starter {
         return await startJob(candidate, options)
       } catch (error) {
         if (isAppError(error, 'unavailable')) throw error
-        log.error({ ...lineOf(candidate), err: error }, 'a claim failed')
+        log.error({ ...fieldsOf(candidate), err: error }, 'a claim failed')
         if (!(await failToStart(candidate, error, options))) await putOff(candidate)
         return undefined
       }
@@ -115,8 +115,8 @@ export function admit({ bound: { handler, isPayload }, due }: Candidate): Dispos
   return handler.admit(due.payload)
 }
 
-function lineOf({ jobId, due, bound }: Candidate): Record<string, unknown> {
-  return { job_id: jobId, job: due.name, [bound.definition.keyField]: due.key }
+function fieldsOf({ jobId, due, bound }: Candidate): Record<string, unknown> {
+  return jobFields(bound, { id: jobId, key: due.key })
 }
 
 function pauseAfter(rings: number): number {
@@ -134,7 +134,7 @@ async function startJob(
   if (!claimed) return undefined
   const { job, move } = claimed
   if (move === 'unreadable')
-    log.error({ ...linesOf({ job, bound }), ...unreadable }, 'a job is dead')
+    log.error({ ...attemptFields({ job, bound }), ...unreadable }, 'a job is dead')
   else tell({ job, bound }, { move }, log)
   return move === 'claimed' ? { job, bound } : undefined
 }
@@ -183,7 +183,7 @@ async function failToStart(
     return true
   } catch (defect) {
     if (isAppError(defect, 'unavailable')) throw defect
-    log.error({ ...lineOf(candidate), err: defect }, 'a job can neither be started nor failed')
+    log.error({ ...fieldsOf(candidate), err: defect }, 'a job can neither be started nor failed')
     return false
   }
 }
