@@ -80,22 +80,21 @@ export function createIntake(options: IntakeOptions): Intake {
     parking.add(parked)
     resume() // room may have come meanwhile, and nobody else would notice
   }
-  /** Undefined when the job is to be considered like that of any other bell. */
-  const answerDeath = async (jobId: string, death: string): Promise<Answer | undefined> => {
+  /** False when the job has to stay dead, for others; else it is considered like that of any other bell. */
+  const mayRevive = async (jobId: string, death: string) => {
     const revival = await starter.revive(jobId, death)
     if (revival === 'revived') log.info({ job_id: jobId, death }, 'a dead job runs again')
-    if (revival === 'left') return 'unheard'
-    return undefined
+    return revival !== 'left'
   }
   return {
     answer: async (jobId, death) => {
       const slot = await slots.take(signal)
       if (!slot) return 'unheard'
       try {
-        const left = death === undefined ? undefined : await answerDeath(jobId, death)
-        if (left === undefined) return await consider(jobId, slot)
+        if (death === undefined || (await mayRevive(jobId, death)))
+          return await consider(jobId, slot)
         slot.release()
-        return left
+        return 'unheard'
       } catch (error) {
         slot.release()
         report(error)
