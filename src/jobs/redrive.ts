@@ -24,7 +24,7 @@ export async function redrive(tx: Tx, job: NewJob): Promise<{ jobId: string } | 
     INSERT INTO jobs (id, name, key, payload, lane, max_attempts, trace)
     VALUES (${job.id}, ${job.name}, ${job.key}, ${JSON.stringify(job.payload)}::jsonb, ${job.lane},
       ${job.maxAttempts}, ${job.trace})
-    ON CONFLICT (name, key) DO UPDATE SET ${anew}
+    ON CONFLICT (name, key) DO UPDATE SET ${asWanted}
     WHERE jobs.state IN ('done', 'dead')
     RETURNING id AS "jobId"`.execute(tx)
   return rows[0]
@@ -49,18 +49,21 @@ export async function redriveAll(tx: Tx, jobs: readonly NewJob[]): Promise<strin
       AS wanted (id, name, key, payload, lane, max_attempts, trace)
     LEFT JOIN jobs ON jobs.name = wanted.name AND jobs.key = wanted.key
     ORDER BY coalesce(jobs.id, wanted.id)
-    ON CONFLICT (name, key) DO UPDATE SET ${anew}
+    ON CONFLICT (name, key) DO UPDATE SET ${asWanted}
     WHERE jobs.state <> 'running'
     RETURNING key`.execute(tx)
   return rows.map(({ key }) => key)
 }
 
-/** What makes a job that is not running as good as new, and somebody else's. */
-const anew: RawBuilder<unknown> = sql`
-  state = 'pending', attempts = 0, uncounted = 0, payload = excluded.payload, lane = excluded.lane,
-  max_attempts = excluded.max_attempts, trace = excluded.trace, queued_at = clock_timestamp(),
+/** What makes a job that is not running as good as new. */
+export const anew: RawBuilder<unknown> = sql`
+  state = 'pending', attempts = 0, uncounted = 0, queued_at = clock_timestamp(),
   due_at = clock_timestamp(), ring_again_at = NULL, rings = 0, claim = NULL, lease_until = NULL,
   worker = NULL, death = NULL, error = NULL, result = NULL, finished_at = NULL`
+
+/** As good as new, and as it is wanted this time. */
+const asWanted: RawBuilder<unknown> = sql`${anew}, payload = excluded.payload, lane = excluded.lane,
+  max_attempts = excluded.max_attempts, trace = excluded.trace`
 
 /** A pending job that waits for its time need not wait any longer. False when it is not pending. */
 export async function makeDueNow(tx: Tx, name: string, key: string): Promise<boolean> {

@@ -5,6 +5,7 @@ import { sql } from 'kysely'
 import type { Tx } from '../database/database.ts'
 import type { BoundJobs } from './bind.ts'
 import type { RevivedJob } from './job.ts'
+import { anew } from './redrive.ts'
 
 export type Revival =
   | 'revived'
@@ -40,8 +41,6 @@ async function lockDead(tx: Tx, jobId: string, death: string): Promise<RevivedJo
 
 async function redriveDead(tx: Tx, jobId: string, death: string): Promise<void> {
   await sql`
-    UPDATE jobs SET state = 'pending', attempts = 0, uncounted = 0, queued_at = clock_timestamp(),
-      due_at = clock_timestamp(), ring_again_at = NULL, rings = 0, death = NULL, error = NULL,
-      result = NULL, finished_at = NULL
+    UPDATE jobs SET ${anew}
     WHERE id = ${jobId} AND state = 'dead' AND death = ${death}`.execute(tx)
 }
