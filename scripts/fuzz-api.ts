@@ -98,7 +98,7 @@ async function startService(directory: string, signal?: AbortSignal): Promise<Fu
   await storePicture(join(directory, 'objects'))
   stack.use(serve({ ROLE: 'api' }))
   await until(async () => assertReady(url), { timeoutMs: START_TIMEOUT_MS, signal })
-  stack.use(serve({ ROLE: 'worker', OUTBOUND_PORTS: '1' }))
+  stack.use(serve({ ROLE: 'worker', WORKER_PORT: '0', OUTBOUND_PORTS: '1' }))
   const owned = stack.move()
   return { url, lines, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }

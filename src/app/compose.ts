@@ -4,24 +4,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/config.ts'
 import { waitForDatabase } from '../database/wait.ts'
-import { openRelay } from '../events/relay.ts'
-import { createServer } from '../http/server.ts'
+import { createHealthServer, createServer } from '../http/server.ts'
 import { defineImageJob } from '../images/image-job.ts'
-import { createImages } from '../images/images.ts'
-import { createMediaUrls } from '../images/media-urls.ts'
 import { openAnnouncer } from '../jobs/announcer.ts'
 import { createHealth } from '../observability/health.ts'
 import type { LoggerOf } from '../observability/logger.ts'
 import { createAddressPolicy } from '../outbound/address-policy.ts'
-import { createProductSnapshots } from '../products/product-snapshots.ts'
-import { createProducts } from '../products/products.ts'
 import { openQueue } from '../queue/open.ts'
 import { waitForStorage } from '../storage/wait.ts'
+import { openCatalogue } from './catalogue.ts'
 import { findFreePort } from './free-port.ts'
-import { orExplain } from './listen.ts'
+import { type ListenAddress, orExplain } from './listen.ts'
 import { openPurgers } from './purgers.ts'
 import { prepareSchema } from './schema.ts'
-import { openSharedProducts } from './shared-cache.ts'
 import { claimStore } from './store-mark.ts'
 
 /** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
@@ -31,6 +26,8 @@ const DRAINING_SHARE = 10
 export interface Running {
   /** Where the API answers; undefined in a process that has none. */
   url: string | undefined
+  /** Where the probes answer, on this machine. */
+  healthUrl: string
   /**
    * Not ready from now on, no new requests and no new work; resolves once what ran is finished or
    * given back, within `shutdownTimeoutMs`, and everything is closed.
@@ -65,8 +62,6 @@ async function start(
   starting: AsyncDisposableStack,
   { config, logOf, signal }: ComposeOptions,
 ): Promise<Running> {
-  /** What has work of its own to finish. */
-  const busy: AsyncDisposable[] = []
   const log = logOf('app')
   const database = starting.use(
     await waitForDatabase(config.database, {
@@ -87,44 +82,23 @@ async function start(
   const queueEngine =
     config.queue.kind === 'postgres' ? { ...config.queue, database } : config.queue
   const queue = starting.use(await openQueue({ ...queueEngine, log: logOf('queue') }))
-  const relay = starting.use(openRelay({ database, log: logOf('events') }))
+
+  const address = await addressOf(config)
+  const localUrl = `http://localhost:${address.port}`
+  const publicUrl = config.server.publicUrl ?? localUrl
+  const policy = createAddressPolicy(config.outbound)
+  const imageJob = defineImageJob(config.jobs)
+  const parts = { config, logOf, database, queue, storage, policy, imageJob }
+  const catalogue =
+    config.role === 'worker'
+      ? undefined
+      : starting.use(await openCatalogue({ ...parts, publicUrl }))
   const health = createHealth({
     database: () => database.ping(),
     storage: () => storage.ping(),
     queue: () => queue.ping(),
-    events: () => relay.check(),
-    cache: async () => {
-      shared?.check()
-      return { ...products.cacheFigures() }
-    },
+    ...catalogue?.checks,
   })
-
-  const { host } = config.server
-  const port =
-    config.server.port === 0
-      ? await orExplain(findFreePort(host), { host, port: 0 })
-      : config.server.port
-  const publicUrl = config.server.publicUrl ?? `http://localhost:${port}`
-  const mediaUrls = createMediaUrls({ storage, publicUrl })
-  const policy = createAddressPolicy(config.outbound)
-  const imageJob = defineImageJob(config.jobs)
-  const shared = await openSharedProducts(config, {
-    database,
-    relay,
-    mediaUrls,
-    log: logOf('cache'),
-  })
-  if (shared) starting.use(shared)
-  const products = createProducts({
-    database,
-    mediaUrls,
-    imageJob,
-    checkUrl: policy.checkUrl,
-    idempotencyKeepMs: config.idempotencyKeepMs,
-    cache: { ...config.cache, currentAsOf: relay.currentAsOf, shared },
-  })
-  relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
-
   starting.use(
     openAnnouncer({
       database,
@@ -135,44 +109,46 @@ async function start(
     }),
   )
   starting.use(openPurgers({ config, database, logOf }))
-  if (config.role !== 'api') {
-    // Loaded by who needs it only: a process that serves requests decodes no pictures.
-    const { openPictureWorker } = await import('./picture-worker.ts')
-    const parts = { config, logOf, database, queue, storage, policy, imageJob }
-    busy.push(starting.use(await openPictureWorker(parts)))
-  }
-  if (config.role !== 'worker') {
-    const images = createImages({
-      database,
-      mediaUrls,
-      job: imageJob,
-      onChanged: products.refresh,
-    })
-    const server = createServer({
-      products,
-      images,
-      feed: relay.feed,
-      snapshots: createProductSnapshots({ db: database.db, mediaUrls }),
-      storage,
-      health,
-      log: logOf('http'),
-      corsOrigins: config.server.corsOrigins,
-      streams: { maxStreams: config.events.maxStreams },
-      // The embedded database serves one process: there is no other that could take over.
-      drainMs: config.database.engine === 'pglite' ? 0 : config.shutdownTimeoutMs / DRAINING_SHARE,
-    })
-    starting.defer(() => server.close())
-    await orExplain(server.listen({ host, port }), { host, port })
-    busy.push({ [Symbol.asyncDispose]: () => server.close() })
-  }
+  // Loaded by who needs it only: a process that serves requests decodes no pictures.
+  const worker =
+    config.role === 'api'
+      ? undefined
+      : starting.use(await (await import('./picture-worker.ts')).openPictureWorker(parts))
+  const http = { health, log: logOf('http') }
+  const server = catalogue
+    ? createServer({
+        ...http,
+        ...catalogue,
+        storage,
+        corsOrigins: config.server.corsOrigins,
+        streams: { maxStreams: config.events.maxStreams },
+        // The embedded database serves one process: there is no other that could take over.
+        drainMs:
+          config.database.engine === 'pglite' ? 0 : config.shutdownTimeoutMs / DRAINING_SHARE,
+      })
+    : createHealthServer(http)
+  starting.defer(() => server.close())
+  await orExplain(server.listen({ host: address.host, port: address.port }), address)
+  // Last: jobs that a start claims before it fails would be lost with their attempts.
+  worker?.begin()
+
   const everything = starting.move()
   return {
-    url: config.role === 'worker' ? undefined : publicUrl,
+    url: catalogue && publicUrl,
+    healthUrl: `${localUrl}/health`,
     stop: async () => {
       health.setStopping()
-      // Together: requests are finished while pictures are. The rest closes in turn after them.
-      await Promise.all(busy.map((part) => part[Symbol.asyncDispose]()))
+      // Together: requests are finished while pictures are. The rest closes in turn after them, and who
+      // asks a worker how it is gets an answer until then.
+      await Promise.all([worker?.[Symbol.asyncDispose](), catalogue && server.close()])
       await everything.disposeAsync()
     },
   }
+}
+
+async function addressOf({ role, server, worker }: Config): Promise<ListenAddress> {
+  const { host } = server
+  const own = role === 'worker' ? worker.port : server.port
+  const address = { host, port: own, setting: role === 'worker' ? 'WORKER_PORT' : 'PORT' }
+  return own === 0 ? { ...address, port: await orExplain(findFreePort(host), address) } : address
 }

@@ -3,14 +3,16 @@
 export interface ListenAddress {
   host: string
   port: number
+  /** The name of the setting that the port comes from. */
+  setting: string
 }
 
 /** By error code. */
 const advice: Readonly<Record<string, (address: ListenAddress) => string>> = {
-  EADDRINUSE: ({ port }) =>
-    `port ${port} is taken by another program: stop that one, or set PORT to another (PORT=0 takes any free one)`,
-  EACCES: ({ port }) =>
-    `port ${port} may not be used without special rights: set PORT to one above 1023`,
+  EADDRINUSE: ({ port, setting }) =>
+    `port ${port} is taken by another program: stop that one, or set ${setting} to another (${setting}=0 takes any free one)`,
+  EACCES: ({ port, setting }) =>
+    `port ${port} may not be used without special rights: set ${setting} to one above 1023`,
   EADDRNOTAVAIL: ({ host }) =>
     `${host} is not an address of this machine: set HOST to one that is, or to 0.0.0.0 for all of them`,
   ENOTFOUND: ({ host }) =>

@@ -34,8 +34,13 @@ export interface PictureWorkerOptions {
   imageJob: ImageJobDefinition
 }
 
-/** Begins to work at once. Its end waits for running pictures, and gives back what does not finish in time. */
-export async function openPictureWorker(options: PictureWorkerOptions): Promise<AsyncDisposable> {
+export interface PictureWorker extends AsyncDisposable {
+  /** Takes jobs from now on; to be called once. */
+  begin(): void
+}
+
+/** Ready to begin. Its end waits for running pictures, and gives back what does not finish in time. */
+export async function openPictureWorker(options: PictureWorkerOptions): Promise<PictureWorker> {
   const { config, logOf, database, queue, storage, policy, imageJob } = options
   await using starting = new AsyncDisposableStack()
   const outbound = starting.use(
@@ -84,17 +89,21 @@ export async function openPictureWorker(options: PictureWorkerOptions): Promise<
   starting.use(openReaper({ database, jobs, settings: config.jobs, log }))
   const graceMs = sweepGraceMs(config.jobs)
   starting.use(openSweeper({ database, storage, graceMs, log: logOf('pipeline') }))
-  const worker = openWorker({
-    database,
-    queue,
-    jobs,
-    name: `${hostname()}:${process.pid}`,
-    settings: { ...config.jobs, concurrency: config.worker.concurrency },
-    log,
-  })
-  starting.defer(() => worker.stop({ deadlineMs: config.shutdownTimeoutMs }))
   const everything = starting.move()
-  return { [Symbol.asyncDispose]: () => everything.disposeAsync() }
+  return {
+    begin: () => {
+      const worker = openWorker({
+        database,
+        queue,
+        jobs,
+        name: `${hostname()}:${process.pid}`,
+        settings: { ...config.jobs, concurrency: config.worker.concurrency },
+        log,
+      })
+      everything.defer(() => worker.stop({ deadlineMs: config.shutdownTimeoutMs }))
+    },
+    [Symbol.asyncDispose]: () => everything.disposeAsync(),
+  }
 }
 
 /**

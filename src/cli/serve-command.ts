@@ -49,8 +49,8 @@ function unreachableLinks({ config, settings }: LoadedConfig): string[] {
 }
 
 /** Three lines: what runs where. */
-function banner({ role, database, dataDir, storage }: Config, { url }: Running): string {
-  const api = url === undefined ? 'no API in this process' : `API ${url}/api/v1`
+function banner({ role, database, dataDir, storage }: Config, { url, healthUrl }: Running): string {
+  const api = url === undefined ? `no API in this process, ${healthUrl}` : `API ${url}/api/v1`
   const isEmbedded = database.engine === 'pglite'
   const rows = isEmbedded ? 'embedded database' : `PostgreSQL ${database.connection.host}`
   const caution = isEmbedded ? ' (survives a crash, not a power cut: use PostgreSQL for that)' : ''

@@ -47,6 +47,8 @@ export interface Config {
     readonly keepDoneMs: number
   }
   readonly worker: {
+    /** Of the health of a process that has no API. 0: any free one. */
+    readonly port: number
     readonly concurrency: number
     readonly perHost: number
     readonly renderProcesses: number
@@ -172,6 +174,7 @@ function buildConfig(values: Values, surroundings: Surroundings): Config {
       keepDoneMs: values.JOBS_KEEP_DONE,
     },
     worker: {
+      port: values.WORKER_PORT,
       concurrency: values.WORKER_CONCURRENCY,
       perHost: values.WORKER_PER_HOST,
       renderProcesses: values.WORKER_RENDER_PROCESSES ?? processors,

@@ -64,7 +64,8 @@ export const serviceSettings = {
   START_TIMEOUT: {
     type: duration(),
     default: '30s',
-    description: 'How long a start waits for the database before it gives up.',
+    description:
+      'How long a start waits for the database, and for the bucket, before it gives up. It does not wait for a broker or a Redis: `/readyz` answers 503 until they are there.',
   },
   SHUTDOWN_TIMEOUT: {
     type: duration(),

@@ -55,6 +55,12 @@ export const jobSettings = {
 } as const satisfies SettingTable
 
 export const workerSettings = {
+  WORKER_PORT: {
+    type: integer({ min: 0, max: 65_535 }),
+    default: '8090',
+    description:
+      'The port on which a process with the role `worker` answers `/livez`, `/readyz` and `/health`, and nothing else; `0` takes any free one. Several workers on one machine need one each.',
+  },
   WORKER_CONCURRENCY: {
     type: integer({ min: 1, max: 10_000 }),
     default: '32',

@@ -92,6 +92,27 @@ const EXPECTATION_FAILED = 417
  * connections, finishes what runs and resolves after the last answer.
  */
 export function createServer(options: ServerOptions): App {
+  const app = createApp(options)
+  registerOpenapi(app)
+  app.register(async (scope: App) => registerRoutes(scope, options))
+  app.register(async (scope: App) => {
+    await compressAnswers(scope)
+    registerProductListRoute(scope, options.products)
+  })
+  return app
+}
+
+/** The same for a process without an API: it answers probes, and nothing else. */
+export function createHealthServer(options: Pick<ServerOptions, 'health' | 'log'>): App {
+  const app = createApp(options)
+  app.register(async (scope: App) => registerHealthRoutes(scope, options.health))
+  return app
+}
+
+type AppOptions = Pick<ServerOptions, 'health' | 'log' | 'timeouts' | 'corsOrigins' | 'drainMs'>
+
+/** A server without routes. */
+function createApp(options: AppOptions): App {
   const { health, log } = options
   const table = createMethodTable()
   const app: App = Fastify(fastifyOptions(options, table))
@@ -112,12 +133,6 @@ export function createServer(options: ServerOptions): App {
   app.server.on('connect', createConnectHandler(log, table))
   // Comes instead of the request when it expects what Node does not know; refused where all are.
   app.server.on('checkExpectation', (...exchange) => app.server.emit('request', ...exchange))
-  registerOpenapi(app)
-  app.register(async (scope: App) => registerRoutes(scope, options))
-  app.register(async (scope: App) => {
-    await compressAnswers(scope)
-    registerProductListRoute(scope, options.products)
-  })
   return app
 }
 
@@ -134,7 +149,7 @@ function registerRoutes(app: App, options: ServerOptions): void {
   registerProblemRoutes(app)
 }
 
-function addRequestHooks(app: App, options: ServerOptions, table: MethodTable): void {
+function addRequestHooks(app: App, options: AppOptions, table: MethodTable): void {
   const { health, log, drainMs = 0 } = options
   app.addHook('onRequest', (request, reply, done) => {
     setCommonHeaders(request, reply)
@@ -199,7 +214,7 @@ function countOf(name: string, raw: readonly string[]): number {
 }
 
 function fastifyOptions(
-  { log, timeouts }: ServerOptions,
+  { log, timeouts }: AppOptions,
   table: MethodTable,
 ): FastifyHttpOptions<RawServerDefault> {
   const { headersMs, requestMs, idleMs, keepAliveMs, checkMs } = { ...defaultTimeouts, ...timeouts }

@@ -35,7 +35,7 @@ describe('without any setting', () => {
         maxAgeMs: 86_400_000,
         keepDoneMs: 604_800_000,
       },
-      worker: { concurrency: 32, perHost: 4, renderProcesses: 3 },
+      worker: { port: 8090, concurrency: 32, perHost: 4, renderProcesses: 3 },
       outbound: {
         allow: [],
         ports: [

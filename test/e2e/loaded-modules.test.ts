@@ -62,6 +62,17 @@ describeOnRabbitmq('a start with RabbitMQ', () => {
   })
 })
 
+describeOnPostgres('a start of a worker alone', () => {
+  test('loads what fetches pictures, and no client of an engine', async () => {
+    await using database = await postgresEngine.create()
+    // The products that Redis would hold are read by others.
+    const env = { DATABASE_URL: database.url ?? '', CACHE_URL: 'redis://127.0.0.1:9' }
+    const packages = await packagesOf({ ...env, ROLE: 'worker' })
+    assert.deepEqual(clientsIn(packages), [])
+    assert.ok(packages.has('undici'))
+  })
+})
+
 describeOnRedis('a start with Redis', () => {
   test('loads its client, and no other', async () => {
     const env = { CACHE_URL: redisUrl, CACHE_PREFIX: `vitrine-test-${process.pid}:` }

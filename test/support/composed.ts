@@ -16,7 +16,7 @@ export interface LogLine {
 }
 
 export interface Composed extends AsyncDisposable {
-  /** `http://127.0.0.1:<port>`. */
+  /** `http://127.0.0.1:<port>`: of the API. */
   url: string
   dataDir: string
   logs: LogLine[]
@@ -36,7 +36,13 @@ export async function startComposed(
   const dataDir = environment.DATA_DIR ?? starting.use(await makeDataFolder()).path
   const logs: LogLine[] = []
   const root = pino({ base: null }, { write: (line: string) => void logs.push(JSON.parse(line)) })
-  const config = configOf({ HOST: '127.0.0.1', PORT: '0', ...environment, DATA_DIR: dataDir })
+  const config = configOf({
+    HOST: '127.0.0.1',
+    PORT: '0',
+    WORKER_PORT: '0',
+    ...environment,
+    DATA_DIR: dataDir,
+  })
   const database: DatabaseConfig & { onStatement?: StatementObserver } = {
     ...config.database,
     ...(onStatement ? { onStatement } : {}),

@@ -14,7 +14,7 @@ import { eventually } from './eventually.ts'
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 export interface Service {
-  /** `http://127.0.0.1:<port>`. */
+  /** `http://127.0.0.1:<port>`: of the API, or of a worker's health. */
   url: string
   process: ChildProcess
   /** Everything it wrote so far: standard output and standard error. */
@@ -38,12 +38,27 @@ export async function makeDataFolder({
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
+export interface ServiceOptions {
+  /** Where its `.env` and `config.yaml` are. */
+  cwd?: string
+}
+
 /** Starts the program without waiting for anything. */
-export async function spawnService(environment: Environment): Promise<Service & AsyncDisposable> {
-  const port = environment.PORT ?? String(await findFreePort('127.0.0.1'))
+export async function spawnService(
+  environment: Environment,
+  options: ServiceOptions = {},
+): Promise<Service & AsyncDisposable> {
+  const wanted = environment.ROLE === 'worker' ? environment.WORKER_PORT : environment.PORT
+  const port = wanted ?? String(await findFreePort('127.0.0.1'))
   const child = spawn(process.execPath, [main, 'serve'], {
-    env: { PATH: process.env.PATH, HOST: '127.0.0.1', ...environment, PORT: port },
+    env: {
+      PATH: process.env.PATH,
+      HOST: '127.0.0.1',
+      ...environment,
+      [environment.ROLE === 'worker' ? 'WORKER_PORT' : 'PORT']: port,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...options,
   })
   const written: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
@@ -64,14 +79,14 @@ export async function spawnService(environment: Environment): Promise<Service & 
   }
 }
 
-/** Starts the service and waits until it is ready (a worker alone: until it says what runs where). */
-export async function startService(environment: Environment): Promise<Service & AsyncDisposable> {
-  const service = await spawnService(environment)
+/** Starts the service and waits until it is ready. */
+export async function startService(
+  environment: Environment,
+  options?: ServiceOptions,
+): Promise<Service & AsyncDisposable> {
+  const service = await spawnService(environment, options)
   const { url, process: child, output } = service
-  const isReady = async () => {
-    if (environment.ROLE === 'worker') return output().includes('Vitrine (worker)')
-    return (await fetch(`${url}/readyz`)).status === 200
-  }
+  const isReady = async () => (await fetch(`${url}/readyz`)).status === 200
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
   await eventually(async () => {
     if (!hasEnded() && !(await isReady())) throw new Error(`not ready: ${output()}`)
