@@ -2,8 +2,8 @@
 
 import { sql } from 'kysely'
 import type { Db } from '../database/database.ts'
+import { inBites } from '../lib/bites.ts'
 
-/** In small bites, so that no statement holds many locks for long. */
 const BITE = 1_000
 
 /**
@@ -12,22 +12,17 @@ const BITE = 1_000
  * before is told. Any number of nodes may do it: whoever finds another one at it does nothing.
  */
 export async function purgeEvents(db: Db, keepMs: number, signal: AbortSignal): Promise<number> {
-  let purged = 0
-  for (;;) {
-    const bite = await deleteOldest(db, keepMs)
-    purged += bite
-    if (bite < BITE || signal.aborted) return purged
-  }
+  return await inBites(BITE, (size) => deleteOldest(db, keepMs, size), signal)
 }
 
 /** Up to the first event that is not old yet: what is left has no gaps of ours. */
-async function deleteOldest(db: Db, keepMs: number): Promise<number> {
+async function deleteOldest(db: Db, keepMs: number, size: number): Promise<number> {
   const { rows } = await sql<{ purged: number }>`
     WITH log AS MATERIALIZED (SELECT purged_through FROM event_log FOR UPDATE SKIP LOCKED),
     oldest AS MATERIALIZED (
       SELECT events.id, events.at < now() - ${keepMs}::bigint * interval '1 millisecond' AS is_old
       FROM log CROSS JOIN LATERAL (
-        SELECT id, at FROM events WHERE id > log.purged_through ORDER BY id LIMIT ${BITE}) AS events),
+        SELECT id, at FROM events WHERE id > log.purged_through ORDER BY id LIMIT ${size}) AS events),
     gone AS (
       DELETE FROM events WHERE id = ANY(ARRAY(
         SELECT id FROM oldest

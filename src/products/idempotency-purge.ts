@@ -3,8 +3,8 @@
 import { sql } from 'kysely'
 import type { Db } from '../database/database.ts'
 import { milliseconds } from '../jobs/claim.ts'
+import { inBites } from '../lib/bites.ts'
 
-/** In small bites, so that no statement holds many locks for long. */
 const BITE = 5_000
 
 /** Removes the keys that are older than `keepMs`; returns how many. One that a request renews meanwhile stays. */
@@ -13,20 +13,15 @@ export async function purgeIdempotencyKeys(
   keepMs: number,
   signal: AbortSignal,
 ): Promise<number> {
-  let purged = 0
-  for (;;) {
-    const bite = await deleteExpired(db, keepMs)
-    purged += bite
-    if (bite < BITE || signal.aborted) return purged
-  }
+  return await inBites(BITE, (size) => deleteExpired(db, keepMs, size), signal)
 }
 
-async function deleteExpired(db: Db, keepMs: number): Promise<number> {
+async function deleteExpired(db: Db, keepMs: number, size: number): Promise<number> {
   const isOld = sql`created_at < now() - ${milliseconds(keepMs)}`
   const { rows } = await sql<{ deleted: number }>`
     WITH expired AS (
       SELECT principal, key FROM idempotency_keys WHERE ${isOld}
-      ORDER BY created_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED),
+      ORDER BY created_at LIMIT ${size} FOR UPDATE SKIP LOCKED),
     gone AS (
       DELETE FROM idempotency_keys USING expired
       WHERE idempotency_keys.principal = expired.principal AND idempotency_keys.key = expired.key
