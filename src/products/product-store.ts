@@ -18,7 +18,6 @@ export interface StoredProduct {
   product_name: string
   product_description: string
   product_price: string
-  compressed_product_images: string[]
   version: number
   edit: number
   created_at: Timestamp
@@ -28,8 +27,7 @@ export interface StoredProduct {
 
 /** Of a StoredProduct, from whatever stands under the name `products`; its pictures are `imagesJson`. */
 export const productColumns = sql`products.id, products.user_id, products.product_name, products.product_description,
-  products.product_price, products.compressed_product_images, products.version, products.edit,
-  products.created_at, products.updated_at`
+  products.product_price, products.version, products.edit, products.created_at, products.updated_at`
 
 export const imagesJson = sql`coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
   FROM images WHERE images.product_id = products.id), '[]') AS images`
