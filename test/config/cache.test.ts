@@ -2,19 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { folderWith } from './folder.ts'
-
-const PEM = '-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n'
+import { load, mistakes, PEM } from './folder.ts'
 
 describe('the shared cache', () => {
-  const load = (env: Record<string, string>, files: Record<string, string> = {}) => {
-    using folder = folderWith(files)
-    return folder.load({ env })
-  }
-  const mistakes = (env: Record<string, string>) => {
-    using folder = folderWith()
-    return folder.refused({ env }).mistakes
-  }
   const server = { host: 'r', port: 6379, database: 0, tls: false }
 
   it('is none, until Redis is named by any of its ways', () => {

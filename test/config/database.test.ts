@@ -5,9 +5,7 @@ import { describe, it } from 'node:test'
 import type { LoadOptions } from '../../src/config/config.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
-import { type Folder, folderWith } from './folder.ts'
-
-const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+import { type Folder, folderWith, PEM } from './folder.ts'
 
 /** How PostgreSQL is reached with this environment. */
 function connectionOf(folder: Folder, env: NonNullable<LoadOptions['env']>) {

@@ -30,3 +30,18 @@ export function folderWith(files: Record<string, string> = {}): Folder {
   }
   return { path, load, refused, [Symbol.dispose]: () => rmSync(path, { recursive: true }) }
 }
+
+/** What loading this environment in a folder of its own gives. */
+export function load(env: Record<string, string>, files?: Record<string, string>): LoadedConfig {
+  using folder = folderWith(files)
+  return folder.load({ env })
+}
+
+/** For what this environment is refused in an empty folder. */
+export function mistakes(env: Record<string, string>): readonly string[] {
+  using folder = folderWith()
+  return folder.refused({ env }).mistakes
+}
+
+/** As much of a certificate as is looked at. */
+export const PEM = '-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n'

@@ -2,19 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { folderWith } from './folder.ts'
-
-const PEM = '-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n'
+import { load, mistakes, PEM } from './folder.ts'
 
 describe('the queue', () => {
-  const load = (env: Record<string, string>, files: Record<string, string> = {}) => {
-    using folder = folderWith(files)
-    return folder.load({ env })
-  }
-  const mistakes = (env: Record<string, string>) => {
-    using folder = folderWith()
-    return folder.refused({ env }).mistakes
-  }
   const server = {
     host: 'mq',
     port: 5672,

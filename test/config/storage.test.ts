@@ -2,20 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { folderWith } from './folder.ts'
+import { folderWith, load, mistakes } from './folder.ts'
 
 const keys = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' }
 
 describe('the storage', () => {
-  const load = (env: Record<string, string>) => {
-    using folder = folderWith()
-    return folder.load({ env })
-  }
-  const mistakes = (env: Record<string, string>) => {
-    using folder = folderWith()
-    return folder.refused({ env }).mistakes
-  }
-
   it('is S3 once a bucket is named, and AWS with host names of its buckets', () => {
     for (const env of [{ S3_BUCKET_NAME: 'shop' }, { STORAGE_URL: 's3://shop' }]) {
       const { config, warnings } = load(env)
