@@ -68,6 +68,12 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
     await eventually(() => assert.equal(paths.filter((path) => origin.count(path)).length, 4))
     return { id, paths, release }
   }
+  const post = (service: Pick<Service, 'url'>) =>
+    fetch(`${service.url}/products`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ user_id: 1, product_name: 'Late', product_price: 1 }),
+    })
   const reasonOf = async (response: Response) => {
     const { code } = (await response.json()) as { code: string }
     assert.ok(Number(response.headers.get('retry-after')) >= 1)
@@ -82,12 +88,7 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
     const held = await postHeld(service, 'held')
 
     await server.stop('immediate')
-    const refused = await fetch(`${service.url}/products`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ user_id: 1, product_name: 'Late', product_price: 1 }),
-    })
-    assert.deepEqual(await reasonOf(refused), [503, 'unavailable'])
+    assert.deepEqual(await reasonOf(await post(service)), [503, 'unavailable'])
     assert.deepEqual(await reasonOf(await get(`/products/${held.id}`)), [503, 'unavailable'])
     assert.deepEqual(await reasonOf(await get('/products')), [503, 'unavailable'])
     await eventually(async () => {
@@ -155,6 +156,45 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
       await server.thaw()
     }
     await eventually(async () => assert.equal((await read()).age, null))
+  })
+
+  test('without a word is no request held up for, and everything goes on when it speaks again', async (t) => {
+    await using service = await start({ JOB_LEASE: '2m' })
+    const { id: ready } = await postProduct(service, [`${origin.url}/ready.jpg`])
+    await settled(service, ready)
+    const held = await postHeld(service, 'unheard')
+    const get = (path: string) => fetch(service.url + path)
+    const refuseAll = async () => {
+      const startedAt = performance.now()
+      const stream = get(`/products/${ready}/events`)
+      const asked = [post(service), get('/products'), get(`/products/${held.id}`), stream]
+      for (const response of await Promise.all(asked))
+        assert.deepEqual(await reasonOf(response), [503, 'unavailable'])
+      return Math.round(performance.now() - startedAt)
+    }
+    await server.freeze()
+    try {
+      const noticedMs = await refuseAll()
+      assert.ok(noticedMs < 20_000, `${noticedMs} ms of the 30,000 of a statement`)
+      held.release()
+      const refusedMs = await refuseAll()
+      assert.ok(refusedMs < 3_000, `${refusedMs} ms, as if it had to be noticed again`)
+      t.diagnostic(`noticed within ${noticedMs} ms, then refused within ${refusedMs} ms`)
+    } finally {
+      await server.thaw()
+    }
+    const thawedAt = performance.now()
+    await eventually(async () => assert.equal((await get('/readyz')).status, 200))
+    t.diagnostic(`ready ${Math.round(performance.now() - thawedAt)} ms after it spoke`)
+    const { images, processing_status } = await settled(service, held.id)
+    assert.equal(processing_status, 'completed')
+    for (const { attempts } of images) assert.equal(attempts, 1)
+    for (const path of held.paths) assert.equal(origin.count(path), 1, `${path} was fetched once`)
+    assert.deepEqual(
+      service.logs.filter(({ level }) => level >= 50),
+      [],
+      'an outage is no defect',
+    )
   })
 
   test('for longer than a lease costs attempts, but no picture', async () => {
