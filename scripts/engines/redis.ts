@@ -2,7 +2,7 @@
 // that nobody else uses, with its copy on disk, when it is asked for one, in a folder of its own.
 
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,8 @@ import { type Running, start, until } from '../processes.ts'
 export interface RedisProcess extends AsyncDisposable {
   readonly url: string
   readonly port: number
+  /** Where it speaks TLS, when it was given a certificate. */
+  readonly tlsPort: number
   /** As `kill -9`: with what was saved last on disk. */
   kill(): Promise<void>
   /** On what was saved last; resolves when clients may connect. */
@@ -26,18 +28,30 @@ const START_TIMEOUT_MS = 20_000
 
 export const isRedisInstalled = existsSync(BINARY)
 
+export interface RedisServerOptions {
+  signal?: AbortSignal
+  /** Speaks TLS with this certificate, on a port besides the one of `url`. */
+  tls?: { key: string; cert: string }
+}
+
 export async function startRedisServer({
   signal,
-}: {
-  signal?: AbortSignal
-} = {}): Promise<RedisProcess> {
+  tls,
+}: RedisServerOptions = {}): Promise<RedisProcess> {
   await using starting = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-redis-'))
   starting.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const host = '127.0.0.1'
   const port = await findFreePort(host)
   const options = { cwd: folder, ...(signal && { signal }) }
+  const tlsPort = await findFreePort(host)
   const settings = ['--bind', host, '--port', String(port), '--dir', folder, '--save', '']
+  if (tls) {
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+    await Promise.all([writeFile(key, tls.key), writeFile(cert, tls.cert)])
+    settings.push('--tls-port', String(tlsPort), '--tls-auth-clients', 'no')
+    settings.push('--tls-key-file', key, '--tls-cert-file', cert)
+  }
   let server: Running | undefined
   const launch = async () => {
     // Ends with this process, even if that is killed.
@@ -58,6 +72,7 @@ export async function startRedisServer({
   return {
     url: `redis://${host}:${port}`,
     port,
+    tlsPort,
     kill,
     start: launch,
     pause: () => signalTo('SIGSTOP'),

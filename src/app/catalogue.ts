@@ -33,7 +33,7 @@ export interface Catalogue
   checks: Readonly<Record<'cache' | 'events', Check>>
 }
 
-/** Goes on without a shared cache that cannot be reached. */
+/** Goes on without a shared cache that cannot be reached. Throws an Error for the operator when that refuses. */
 export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue> {
   const { config, logOf, database, storage, policy, imageJob, publicUrl } = options
   await using starting = new AsyncDisposableStack()
@@ -55,6 +55,8 @@ export async function openCatalogue(options: CatalogueOptions): Promise<Catalogu
     cache: { ...config.cache, currentAsOf: relay.currentAsOf, shared },
   })
   relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
+  // Only now: what the log tells has to be dropped from the first moment of a connection on.
+  await shared?.firstContact
   const everything = starting.move()
   return {
     products,
@@ -64,7 +66,7 @@ export async function openCatalogue(options: CatalogueOptions): Promise<Catalogu
     checks: {
       events: () => relay.check(),
       cache: async () => {
-        shared?.check()
+        await shared?.check()
         return { ...products.cacheFigures() }
       },
     },

@@ -44,6 +44,13 @@ export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedC
       const timer = setTimeout(() => reject(new Error('no answer')), CONNECT_TIMEOUT_MS)
       late.catch(() => {})
       using _timer = { [Symbol.dispose]: () => clearTimeout(timer) }
+      const inTime = async (work: Promise<unknown>) => {
+        try {
+          await Promise.race([work, late])
+        } catch (error) {
+          throw explain(error, name)
+        }
+      }
       const open = async () => {
         const client = newClient(server)
         // Without reconnecting, an error is the end.
@@ -53,11 +60,7 @@ export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedC
           if (client.isOpen) client.destroy()
           ended.resolve()
         })
-        try {
-          await Promise.race([client.connect(), late])
-        } catch (error) {
-          throw explain(error, name)
-        }
+        await inTime(client.connect())
         return client
       }
       const commands = await open()
@@ -67,16 +70,13 @@ export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedC
         for (const client of [commands, listener]) if (client.isOpen) client.destroy()
       })
       const channel = `${prefix}changes`
-      await answered(
-        Promise.race([
-          listener.subscribe(channel, (message) => {
-            const at = message.lastIndexOf(':')
-            const version = Number(message.slice(at + 1))
-            // Anybody may publish there.
-            if (at > 0 && Number.isSafeInteger(version)) heard(message.slice(0, at), version)
-          }),
-          late,
-        ]),
+      await inTime(
+        listener.subscribe(channel, (message) => {
+          const at = message.lastIndexOf(':')
+          const version = Number(message.slice(at + 1))
+          // Anybody may publish there.
+          if (at > 0 && Number.isSafeInteger(version)) heard(message.slice(0, at), version)
+        }),
       )
       const opened = starting.move()
       return {
@@ -164,12 +164,24 @@ async function answered<T>(reply: Promise<T>): Promise<T> {
   }
 }
 
-/** What waiting does not mend is told as it is. */
+/** By what Redis or TLS says: what stays the same until somebody corrects something. */
+const advice: readonly [RegExp, string][] = [
+  [/^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH)/, 'check CACHE_URL and REDIS_PASSWORD'],
+  [/^DENIED/, 'it lets in other machines with a password only: set one there, and REDIS_PASSWORD'],
+  [/DB index/, 'check the number of the database at the end of CACHE_URL'],
+  [
+    /^(EPROTO|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/,
+    'check REDIS_CA_FILE and the certificate of the server, or the port: without TLS it is redis',
+  ],
+]
+
+/** `unavailable` when another try may succeed, else an Error that says what to correct. */
 function explain(error: unknown, name: string): Error {
-  const text = error instanceof Error ? error.message : String(error)
-  return /^(WRONGPASS|NOAUTH|NOPERM)|DB index|AUTH/.test(text)
-    ? new Error(`${name} refused: ${text}; check CACHE_URL and REDIS_PASSWORD`, { cause: error })
-    : new AppError('unavailable', 'The shared cache cannot be reached.', { cause: error })
+  const { message, code = message } = error as NodeJS.ErrnoException
+  const [, hint] = advice.find(([pattern]) => pattern.test(message) || pattern.test(code)) ?? []
+  return hint === undefined
+    ? new AppError('unavailable', 'The shared cache cannot be reached.', { cause: error })
+    : new Error(`${name} refused: ${message}; ${hint}`, { cause: error })
 }
 
 function textOf({ epoch, id }: Place): string {

@@ -7,7 +7,7 @@
 // known, everything is. Then it is ready, and the place is moved on as the log is.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import { type Alarm, createAlarm } from '../lib/alarm.ts'
 import { settlesWithin } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -54,8 +54,13 @@ export interface SharedLevel extends AsyncDisposable {
   subscribe(listener: SharedLevelListener): void
   /** Announcements reach this process: else it must not trust its memory. */
   isHearing(): boolean
-  /** Throws `unavailable` with the reason while the cache is of no use. */
-  check(): void
+  /** Resolves when the cache answers; throws `unavailable` with the reason while it is of no use. */
+  check(): Promise<void>
+  /**
+   * Resolves after the first try to connect, also when the cache is away. Rejects with an Error for the
+   * operator when it refuses this process, which then tries no more.
+   */
+  readonly firstContact: Promise<void>
 }
 
 export interface SharedLevelOptions {
@@ -86,10 +91,13 @@ interface Session {
   refusals: number
 }
 
-/** Connects in the background, now and for ever; a start does not wait for what nobody needs. */
+/** Connects in the background, now and for ever: nobody needs what is not there. */
 export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): SharedLevel {
   const stopping = new AbortController()
   const listeners = new Set<SharedLevelListener>()
+  const contact = Promise.withResolvers<void>()
+  contact.promise.catch(() => {}) // for who does not ask
+  let isFirstTry = true
   let session: Session | undefined
   /** Answers in a row that came too late. */
   let late = 0
@@ -177,6 +185,8 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
     const current = { on, alarm: createAlarm(), isReady: false, refusals: 0 }
     session = current
     late = 0
+    isFirstTry = false
+    contact.resolve()
     for (const listener of listeners) listener.regained()
     log.info(`${cache.name} is connected`)
     try {
@@ -193,6 +203,9 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
       const startedAt = performance.now()
       const error = await serve().catch((cause: unknown) => cause)
       if (stopping.signal.aborted) return
+      if (isFirstTry && !isAppError(error, 'unavailable')) return contact.reject(error)
+      isFirstTry = false
+      contact.resolve()
       if (performance.now() - startedAt > LASTING_MS) failures = 0
       if (failures === 0)
         log.warn({ err: error }, `${cache.name} is away: products are read from the database`)
@@ -200,7 +213,7 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
     }
   }
-  const running = run()
+  const running = run().finally(contact.resolve)
   return {
     look: async (key, floor) => {
       const on = usable()
@@ -217,10 +230,12 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
     drop: (key, version) => void send('drop', key, version),
     subscribe: (listener) => void listeners.add(listener),
     isHearing: () => session !== undefined,
-    check: () => {
+    check: async () => {
       const trouble = troubleOf(session, late)
       if (trouble) throw new AppError('unavailable', trouble)
+      await session?.on.ping()
     },
+    firstContact: contact.promise,
     [Symbol.asyncDispose]: async () => {
       stopping.abort()
       await running

@@ -159,7 +159,7 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     assert.equal(await node.get('k'), 1)
     await server.kill()
     await eventually(() => assert.equal(node.level.isHearing(), false))
-    assert.throws(() => node.level.check(), { code: 'unavailable' })
+    await assert.rejects(node.level.check(), { code: 'unavailable' })
     assert.equal(node.cache.recall('k'), undefined, 'nothing is heard, so memory is not trusted')
     await node.write('k')
     assert.equal(await node.get('k'), 2)
@@ -223,7 +223,7 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
         assert.equal(value, set.truth.versionOf(`k${n}`))
         times.push(ms)
       }
-      assert.throws(() => node.level.check(), { code: 'unavailable' })
+      await assert.rejects(node.level.check(), { code: 'unavailable' })
       await eventually(() => assert.equal(node.level.isHearing(), false))
     } finally {
       server.resume()
@@ -252,7 +252,7 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     }
     assert.ok(times.filter((ms) => ms > 40).length <= 10)
     assert.ok(Math.max(...times) < 190, `${Math.max(...times)} ms`)
-    assert.throws(() => one.level.check(), /too slowly/)
+    await assert.rejects(one.level.check(), /too slowly/)
     assert.ok(one.level.isHearing(), 'messages come late, but they come')
     await eventually(async () => assert.equal(await other.get('k0'), set.truth.versionOf('k0')))
     proxy.delayMs = 0

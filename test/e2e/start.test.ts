@@ -8,12 +8,14 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
+import { startRedisServer } from '../../scripts/engines/redis.ts'
 import { findFreePort } from '../../src/app/free-port.ts'
 import type { Database } from '../../src/database/database.ts'
 import { startComposed } from '../support/composed.ts'
 import { describeOnEachDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, stall, startOrigin } from '../support/origin.ts'
+import { connectRedis, describeWithRedisServer } from '../support/redis.ts'
 import { childrenOf } from '../support/renderer.ts'
 import {
   type Environment,
@@ -93,6 +95,18 @@ describe('a start that cannot succeed', () => {
     const DATABASE_URL = `postgres://nobody@127.0.0.1:${await findFreePort('127.0.0.1')}/none`
     const env = { DATA_DIR: await newFolder(), PORT: '0', DATABASE_URL, START_TIMEOUT: '1s' }
     await refusedFor(env, /^cannot start: .*gave up after .*check/)
+  })
+
+  describeWithRedisServer('with a Redis of another password', () => {
+    test('ends with 1 and says what to check, without a secret', async () => {
+      await using redis = await startRedisServer()
+      await using tools = await connectRedis(redis.url)
+      await tools.configSet('requirepass', 'right')
+      const CACHE_URL = `redis://:mistaken@127.0.0.1:${redis.port}`
+      const reason =
+        /^cannot start: Redis at .* refused: WRONGPASS .*check CACHE_URL and REDIS_PASSWORD$/
+      await refusedFor({ DATA_DIR: await newFolder(), PORT: '0', CACHE_URL }, reason)
+    })
   })
 
   test('for its settings ends with 2 and lists every mistake', async () => {
