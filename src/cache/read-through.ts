@@ -63,7 +63,7 @@ export interface CacheFigures {
 /** A process whose knowledge is older than this bypasses its memory: it is told of changes each second at least. */
 const MAX_SILENCE_MS = 3_000
 
-/** A statement of ours takes milliseconds; a server that is gone without a word is noticed after half a minute. */
+/** A statement of ours takes milliseconds; a server that is gone without a word is noticed after some seconds. */
 const PATIENCE_MS = 2_000
 
 /** What is kept. */
