@@ -4,57 +4,31 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
-import { AppError } from '../../src/errors.ts'
 import { createImages } from '../../src/images/images.ts'
 import { createProducts } from '../../src/products/products.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
-import {
-  createPictureWork,
-  freshUrls,
-  type PictureWork,
-  readAttempts,
-  readJobOf,
-  rowStages,
-  snapshot,
-  versionsTold,
-} from '../support/picture-work.ts'
+import { readAttempts, readJobOf, snapshot, versionsTold } from '../support/picture-work.ts'
 import { context, imageJob, mediaUrls } from '../support/products.ts'
-
-const final = new AppError('not_an_image', 'The file is no picture.')
-const patient = new AppError('origin_rate_limited', 'The origin answered 429.', {
-  retryAfterMs: 600_000,
-})
+import { createRetryWork, final, patient, type RetryWork } from '../support/retry-work.ts'
 
 describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   let open: TestDatabase
   let database: Database
-  /** What the origin serves at the moment. */
-  let edition: string
-  let work: PictureWork
+  let work: RetryWork
   before(async () => {
     open = await engine.create()
     database = open.database
-    const stages = rowStages(database, { contentOf: (url) => `${url} ${edition}` })
-    work = createPictureWork({ database, stages })
+    work = createRetryWork(database)
   })
   after(() => open[Symbol.asyncDispose]())
 
-  const post = async (count: number) => {
-    edition = 'first'
-    const { id, images } = await work.post(freshUrls(count))
-    return { id, imageIds: images.map((image) => image.id) }
-  }
   const retry = (productId: string) => work.images.retryOfProduct(productId, context)
-  const failBy = async (imageId: string, error: AppError) => {
-    const job = await work.claim(imageId)
-    return await work.fail(job!, error)
-  }
 
   test('runs what failed or waits with fresh attempts, and leaves the others alone', async () => {
-    const { id, imageIds } = await post(5)
+    const { id, imageIds } = await work.post(5)
     const [failed, waiting, ready, running, queued] = imageIds as [string, ...string[]]
-    assert.equal(await failBy(failed, final), 'dead')
-    assert.equal(await failBy(waiting!, patient), 'retry_scheduled')
+    assert.equal(await work.failBy(failed, final), 'dead')
+    assert.equal(await work.failBy(waiting!, patient), 'retry_scheduled')
     assert.equal(await work.process(ready!), 'done')
     const job = await work.claim(running!)
     const before = await work.read(id)
@@ -109,12 +83,12 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('fetches the ready ones again when nothing failed, and old results stay meanwhile', async () => {
-    const { id, imageIds } = await post(3)
+    const { id, imageIds } = await work.post(3)
     const [one, another, running] = imageIds as [string, string, string]
     for (const imageId of [one, another]) await work.process(imageId)
     const job = await work.claim(running)
     const { compressed_product_images: old } = await work.read(id)
-    edition = 'second'
+    work.serveSecondEdition()
 
     const answer = await retry(id)
     assert.deepEqual(
@@ -134,7 +108,7 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('makes new jobs where the old ones were removed from the ledger', async () => {
-    const { id, imageIds } = await post(2)
+    const { id, imageIds } = await work.post(2)
     for (const imageId of imageIds) await work.process(imageId)
     await sql`DELETE FROM jobs WHERE key = ANY(${imageIds}::text[])`.execute(database.db)
     await retry(id)
@@ -142,8 +116,8 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('of as many as a product may have is one version and one answer', async () => {
-    const { id, imageIds } = await post(20)
-    for (const imageId of imageIds) await failBy(imageId, final)
+    const { id, imageIds } = await work.post(20)
+    for (const imageId of imageIds) await work.failBy(imageId, final)
     const { version, processing_status } = await work.read(id)
     assert.equal(processing_status, 'failed')
     const answer = await retry(id)
@@ -158,8 +132,8 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('is refused when it has no pictures or all are under way, and changes nothing', async () => {
-    const empty = await post(0)
-    const busy = await post(2)
+    const empty = await work.post(0)
+    const busy = await work.post(2)
     await work.claim(busy.imageIds[0]!)
     for (const { id } of [empty, busy]) {
       const before = await snapshot(database.db, id)
@@ -169,7 +143,7 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('of a product that there is not is not found', async () => {
-    const { id } = await post(1)
+    const { id } = await work.post(1)
     await work.products.remove(id, { context })
     for (const absent of [id, '0199f3c2-0000-7000-8000-000000000000', 'x', '']) {
       await assert.rejects(retry(absent), { code: 'not_found' })
@@ -177,7 +151,7 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('is in the next read of a product that is kept in memory, with no news from the log', async () => {
-    const { id, imageIds } = await post(1)
+    const { id, imageIds } = await work.post(1)
     await work.process(imageIds[0]!)
     const products = createProducts({
       database,
@@ -196,7 +170,7 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
   })
 
   test('is carried to the attempts: its trace and its lane, however its id is written', async () => {
-    const { id, imageIds } = await post(2)
+    const { id, imageIds } = await work.post(2)
     for (const imageId of imageIds) await work.process(imageId)
     const traceparent = '00-11111111111111111111111111111111-2222222222222222-01'
     await work.images.retryOfProduct(id.toUpperCase(), { requestId: 'again', traceparent })

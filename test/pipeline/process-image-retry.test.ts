@@ -7,46 +7,26 @@ import type { Database } from '../../src/database/database.ts'
 import { AppError } from '../../src/errors.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import {
-  createPictureWork,
-  freshUrls,
-  type PictureWork,
-  readAttempts,
-  readJobOf,
-  rowStages,
-  snapshot,
-} from '../support/picture-work.ts'
+import { readAttempts, readJobOf, snapshot } from '../support/picture-work.ts'
 import { context, imageJob } from '../support/products.ts'
-
-const final = new AppError('not_an_image', 'The file is no picture.')
-const patient = new AppError('origin_rate_limited', 'The origin answered 429.', {
-  retryAfterMs: 600_000,
-})
+import { createRetryWork, final, patient, type RetryWork } from '../support/retry-work.ts'
 
 describeOnEachDatabase('the retry of a picture', (engine) => {
   let open: TestDatabase
   let database: Database
-  /** What the origin serves at the moment. */
-  let edition: string
-  let work: PictureWork
+  let work: RetryWork
   before(async () => {
     open = await engine.create()
     database = open.database
-    const stages = rowStages(database, { contentOf: (url) => `${url} ${edition}` })
-    work = createPictureWork({ database, stages })
+    work = createRetryWork(database)
   })
   after(() => open[Symbol.asyncDispose]())
 
   const post = async (count = 1) => {
-    edition = 'first'
-    const { id, images } = await work.post(freshUrls(count))
-    return { id, imageId: images[0]!.id, imageIds: images.map((image) => image.id) }
+    const { id, imageIds } = await work.post(count)
+    return { id, imageId: imageIds[0]!, imageIds }
   }
   const retry = (imageId: string) => work.images.retry(imageId, context)
-  const failBy = async (imageId: string, error: AppError) => {
-    const job = await work.claim(imageId)
-    return await work.fail(job!, error)
-  }
 
   test('is refused while it is being processed, and changes nothing', async () => {
     const { id, imageId } = await post()
@@ -59,7 +39,7 @@ describeOnEachDatabase('the retry of a picture', (engine) => {
 
   test('ends the wait for its next attempt, without taking any of its attempts back', async () => {
     const { imageId } = await post()
-    assert.equal(await failBy(imageId, patient), 'retry_scheduled')
+    assert.equal(await work.failBy(imageId, patient), 'retry_scheduled')
     assert.equal(await work.claim(imageId), undefined, 'it waits')
     const { status, attempts, next_attempt_at } = await retry(imageId)
     assert.deepEqual([status, attempts, next_attempt_at], ['queued', 1, null])
@@ -69,8 +49,8 @@ describeOnEachDatabase('the retry of a picture', (engine) => {
 
   test('gives a failed picture fresh attempts, which are numbered on', async () => {
     const { id, imageId } = await post()
-    await failBy(imageId, new AppError('origin_error', 'The origin answered 500.'))
-    assert.equal(await failBy(imageId, final), 'dead')
+    await work.failBy(imageId, new AppError('origin_error', 'The origin answered 500.'))
+    assert.equal(await work.failBy(imageId, final), 'dead')
     const queued = await retry(imageId)
     assert.deepEqual([queued.status, queued.attempts, queued.error], ['queued', 0, null])
     assert.equal((await work.read(id)).processing_status, 'processing')
@@ -91,7 +71,7 @@ describeOnEachDatabase('the retry of a picture', (engine) => {
     const { id, imageId, imageIds } = await post(2)
     for (const each of imageIds) await work.process(each)
     const { compressed_product_images: old } = await work.read(id)
-    edition = 'second'
+    work.serveSecondEdition()
     const queued = await retry(imageId)
     assert.equal(queued.status, 'queued')
     assert.equal(queued.renditions[0]!.url, old[0])
@@ -112,7 +92,7 @@ describeOnEachDatabase('the retry of a picture', (engine) => {
     await work.process(imageId)
     const { compressed_product_images: old } = await work.read(id)
     await retry(imageId)
-    assert.equal(await failBy(imageId, final), 'dead')
+    assert.equal(await work.failBy(imageId, final), 'dead')
     const product = await work.read(id)
     assert.deepEqual(
       [product.processing_status, product.images[0]!.error?.code],
