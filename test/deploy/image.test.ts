@@ -7,10 +7,12 @@ import { after, before, describe, test } from 'node:test'
 import packageJson from '../../package.json' with { type: 'json' }
 import { findFreePort } from '../../src/app/free-port.ts'
 import { type Container, type Containers, prepareContainers } from '../support/container.ts'
+import { describeOnPostgres, postgresEngine } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Image, readImage } from '../support/image.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
 import { jpeg } from '../support/pictures.ts'
+import { describeWithS3, newBucket, settingsOf } from '../support/s3.ts'
 import { postProduct, settled } from '../support/service.ts'
 
 test('the image is of this release, on the Node.js that it is written for', async () => {
@@ -20,6 +22,8 @@ test('the image is of this release, on the Node.js that it is written for', asyn
   assert.equal(labels['org.opencontainers.image.licenses'], packageJson.license)
 })
 
+/** The pictures of these tests lie on this machine. */
+const allowed = { OUTBOUND_ALLOW: '127.0.0.1/32' }
 const skip = process.getuid?.() === 0 ? false : 'only root can start something as another user'
 
 describe('the image, started', { skip }, () => {
@@ -33,6 +37,8 @@ describe('the image, started', { skip }, () => {
     origin = stack.use(await startOrigin({ '/a.jpg': await jpeg(90, 60, 'olive') }))
   })
   after(() => stack.disposeAsync())
+
+  const freePort = async () => String(await findFreePort('127.0.0.1'))
 
   /** Whether the image's own check calls a process with these settings healthy. */
   function isHealthy(environment: Record<string, string>): Promise<boolean> {
@@ -52,8 +58,8 @@ describe('the image, started', { skip }, () => {
   }
 
   test('it publishes a picture as nobody in a read-only root, and stops cleanly as the first process', async () => {
-    const port = String(await findFreePort('127.0.0.1'))
-    const environment = { PORT: port, OUTBOUND_ALLOW: '127.0.0.1/32' }
+    const port = await freePort()
+    const environment = { ...allowed, PORT: port }
     await using container = containers.start({ environment, writable: ['/data'] })
     await healthy(container, environment)
     const service = { url: `http://127.0.0.1:${port}` }
@@ -81,5 +87,27 @@ describe('the image, started', { skip }, () => {
 
     assert.equal(await container.stop(), 0, container.output())
     assert.equal(await isHealthy(environment), false)
+  })
+
+  describeOnPostgres('with a bucket', () => {
+    describeWithS3('of its own', () => {
+      test('an api writes to nothing at all, a worker to /data, and both say how they are', async () => {
+        await using database = await postgresEngine.create()
+        const shared = { ...allowed, DATABASE_URL: database.url ?? '', ...settingsOf(newBucket()) }
+        const [PORT, WORKER_PORT] = [await freePort(), await freePort()]
+        const [api, worker] = [
+          { ...shared, ROLE: 'api', PORT },
+          { ...shared, ROLE: 'worker', WORKER_PORT },
+        ]
+        await using first = containers.start({ environment: api })
+        await healthy(first, api)
+        await using second = containers.start({ environment: worker, writable: ['/data'] })
+        await healthy(second, worker)
+        const service = { url: `http://127.0.0.1:${PORT}` }
+        const { id } = await postProduct(service, [`${origin.url}/a.jpg`])
+        assert.equal((await settled(service, id)).processing_status, 'completed', second.output())
+        assert.deepEqual(await Promise.all([first.stop(), second.stop()]), [0, 0])
+      })
+    })
   })
 })
