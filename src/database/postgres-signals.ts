@@ -36,15 +36,16 @@ export async function openPostgresSignals(
   let isLost = false
 
   /** Once each way: an outage is tried against for as long as it lasts. */
-  const tellLost = (error?: unknown) => {
+  const tellLost = (failure: unknown) => {
     if (isLost || stopping.signal.aborted) return
     isLost = true
-    log?.warn({ err: error }, 'signals of other processes do not arrive: polling until they do')
+    log?.warn({ err: failure }, 'signals of other processes do not arrive: polling until they do')
   }
   const tellRegained = () => {
     if (isLost) log?.info('signals of other processes arrive again')
     isLost = false
   }
+  /** Resolves when a session that was had is over, rejects when none was to be had. */
   const attend = async () => {
     const client = new pg.Client({ ...config, query_timeout: STATEMENT_TIMEOUT_MS })
     try {
@@ -67,13 +68,10 @@ export async function openPostgresSignals(
   const run = async () => {
     let delay = FIRST_RETRY_MS
     while (!stopping.signal.aborted) {
-      const wasConnected = await attend().then(
-        () => true,
-        (error) => void tellLost(error),
-      )
-      tellLost()
+      const failure = await attend().catch((error: unknown) => error)
+      tellLost(failure)
       attempted.resolve()
-      delay = wasConnected ? FIRST_RETRY_MS : Math.min(2 * delay, LAST_RETRY_MS)
+      delay = failure === undefined ? FIRST_RETRY_MS : Math.min(2 * delay, LAST_RETRY_MS)
       await sleep(delay, undefined, { signal: stopping.signal }).catch(() => {})
     }
   }
