@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
-import sharp from 'sharp'
 import type { Database } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import type { HealthReport } from '../../src/observability/health.ts'
@@ -15,8 +14,9 @@ import {
   type TestDatabase,
 } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Origin, startOrigin } from '../support/origin.ts'
+import { heldBack, type Origin, startOrigin } from '../support/origin.ts'
 import { createPictureWork, freshUrls, type PictureWork } from '../support/picture-work.ts'
+import { jpeg } from '../support/pictures.ts'
 import { type Environment, getProduct, postProduct, settled } from '../support/service.ts'
 
 /** What requests for products ask of the database; what the process asks by itself names none of these. */
@@ -28,8 +28,7 @@ describeOnEachDatabase('GET /products/:id', (engine) => {
   let service: Composed
   let statements: string[] = []
   before(async () => {
-    const create = { width: 40, height: 30, channels: 3 as const, background: 'plum' }
-    origin = stack.use(await startOrigin({ '/a.jpg': await sharp({ create }).jpeg().toBuffer() }))
+    origin = stack.use(await startOrigin({ '/a.jpg': await jpeg(40, 30, 'plum') }))
     const environment: Environment = { OUTBOUND_ALLOW: '127.0.0.1/32' }
     if (engine.name === 'postgres')
       environment.DATABASE_URL = stack.use(await engine.create()).url ?? ''
@@ -124,10 +123,7 @@ describeOnEachDatabase('GET /products/:id', (engine) => {
 
   test('of a picture that is being processed answers a retry with 409', async () => {
     const held = Promise.withResolvers<void>()
-    origin.routes['/held.jpg'] = async (_, response) => {
-      await held.promise
-      response.end('no picture')
-    }
+    origin.routes['/held.jpg'] = heldBack(held.promise, 'no picture')
     const { id, images } = await postProduct(service, [`${origin.url}/held.jpg`])
     await origin.asked('/held.jpg')
     await eventually(async () =>

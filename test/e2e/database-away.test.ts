@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import sharp from 'sharp'
 import type { CheckResult } from '../../src/observability/health.ts'
 import { startComposed } from '../support/composed.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Origin, startOrigin } from '../support/origin.ts'
+import { heldBack, type Origin, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import {
   describeWithPostgresServer,
   type PostgresServer,
@@ -38,8 +38,7 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
     DATA_DIR = stack.use(await makeDataFolder({ empty: true })).path
     server = stack.use(await startPostgresServer())
     origin = stack.use(await startOrigin())
-    const create = { width: 60, height: 50, channels: 3 as const, background: 'tan' }
-    picture = await sharp({ create }).jpeg().toBuffer()
+    picture = await jpeg(60, 50, 'tan')
     origin.routes['/ready.jpg'] = picture
   })
   after(() => stack.disposeAsync())
@@ -55,12 +54,7 @@ describeWithPostgresServer('G7: a service whose database goes away', () => {
   const postHeld = async (service: Pick<Service, 'url'>, name: string) => {
     const { promise, resolve: release } = Promise.withResolvers<void>()
     const paths = Array.from({ length: PICTURES }, (_, n) => `/${name}-${n}.jpg`)
-    for (const path of paths) {
-      origin.routes[path] = async (_, response) => {
-        await promise
-        response.end(picture)
-      }
-    }
+    for (const path of paths) origin.routes[path] = heldBack(promise, picture)
     const { id } = await postProduct(
       service,
       paths.map((path) => origin.url + path),

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import sharp from 'sharp'
 import { eventually } from '../support/eventually.ts'
-import { type Origin, startOrigin } from '../support/origin.ts'
+import { heldBack, type Origin, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import {
   getProduct,
   makeDataFolder,
@@ -16,11 +17,6 @@ import {
   startService,
 } from '../support/service.ts'
 
-const colour = (width: number, height: number, background: string) =>
-  sharp({ create: { width, height, channels: 3, background } })
-    .jpeg()
-    .toBuffer()
-
 describe('an embedded service', () => {
   const stack = new AsyncDisposableStack()
   let origin: Origin
@@ -29,8 +25,8 @@ describe('an embedded service', () => {
   before(async () => {
     origin = stack.use(
       await startOrigin({
-        '/wide.jpg': await colour(1600, 600, 'red'),
-        '/small.jpg': await colour(100, 80, 'blue'),
+        '/wide.jpg': await jpeg(1600, 600, 'red'),
+        '/small.jpg': await jpeg(100, 80, 'blue'),
         '/text.jpg': 'this is no picture',
       }),
     )
@@ -125,7 +121,7 @@ describe('an embedded service', () => {
   test('a failed picture is retried on demand and ends ready', async () => {
     const { id } = await postProduct(service, [`${origin.url}/late.jpg`])
     const failed = await settled(service, id)
-    origin.routes['/late.jpg'] = await colour(50, 50, 'green')
+    origin.routes['/late.jpg'] = await jpeg(50, 50, 'green')
     const imageId = failed.images[0]!.id
     const retry = await fetch(`${service.url}/images/${imageId}/retry`, { method: 'POST' })
     assert.equal(retry.status, 202)
@@ -144,12 +140,9 @@ describe('an embedded service', () => {
 
   test('G1, G2: after kill -9 in mid-run every picture still ends ready', async () => {
     const held = Promise.withResolvers<void>()
-    const body = await colour(300, 200, 'orange')
+    const body = await jpeg(300, 200, 'orange')
     for (let n = 0; n < 12; n++) {
-      origin.routes[`/held-${n}.jpg`] = async (_, response) => {
-        await held.promise
-        response.end(body)
-      }
+      origin.routes[`/held-${n}.jpg`] = heldBack(held.promise, body)
     }
     const urls = Array.from({ length: 12 }, (_, n) => `${origin.url}/held-${n}.jpg`)
     const { id } = await postProduct(service, urls)
@@ -166,11 +159,8 @@ describe('an embedded service', () => {
 
   test('after kill -9 pictures go on at once, however long their leases, and the spool is empty', async () => {
     const held = Promise.withResolvers<void>()
-    const body = await colour(30, 20, 'purple')
-    origin.routes['/leased.jpg'] = async (_, response) => {
-      await held.promise
-      response.end(body)
-    }
+    const body = await jpeg(30, 20, 'purple')
+    origin.routes['/leased.jpg'] = heldBack(held.promise, body)
     const leased = { ...environment, JOB_LEASE: '10m' }
     assert.equal(await service.stop(), 0)
     const killed = stack.use(await startService(leased))
@@ -192,11 +182,7 @@ describe('an embedded service', () => {
 
   test('G9: SIGTERM gives running work back without counting the attempt', async () => {
     const held = Promise.withResolvers<void>()
-    const body = await colour(30, 20, 'orange')
-    origin.routes['/slow.jpg'] = async (_, response) => {
-      await held.promise
-      response.end(body)
-    }
+    origin.routes['/slow.jpg'] = heldBack(held.promise, await jpeg(30, 20, 'orange'))
     const stopping = stack.use(await startServiceAgain({ SHUTDOWN_TIMEOUT: '1s' }))
     const { id } = await postProduct(stopping, [`${origin.url}/slow.jpg`])
     await origin.asked('/slow.jpg')

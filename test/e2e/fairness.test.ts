@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import sharp from 'sharp'
 import { type Composed, startComposed } from '../support/composed.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, stall, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import { makeDataFolder, postProduct, settled } from '../support/service.ts'
 
 describe('a picture', () => {
@@ -16,8 +16,7 @@ describe('a picture', () => {
   let hanging: Origin
   let service: Composed
   before(async () => {
-    const create = { width: 30, height: 20, channels: 3 as const, background: 'teal' }
-    const picture = await sharp({ create }).jpeg().toBuffer()
+    const picture = await jpeg(30, 20, 'teal')
     many = stack.use(await startOrigin({ '/a.jpg': picture }))
     one = stack.use(await startOrigin({ '/a.jpg': picture }))
     hanging = stack.use(await startOrigin({ '/a.jpg': stall() }))

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import sharp from 'sharp'
 import { type RabbitmqServer, startRabbitmqServer } from '../../scripts/engines/rabbitmq.ts'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, startOrigin, status } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import { type Broker, connectBroker, describeWithRabbitmqServer } from '../support/rabbitmq.ts'
 import {
   type Environment,
@@ -37,8 +37,7 @@ describeOnPostgres('pictures through RabbitMQ', () => {
     let worker: Service
     let picture: Buffer
     before(async () => {
-      const create = { width: 200, height: 100, channels: 3 as const, background: 'teal' }
-      picture = await sharp({ create }).jpeg().toBuffer()
+      picture = await jpeg(200, 100, 'teal')
       origin = stack.use(await startOrigin({}))
       server = stack.use(await startRabbitmqServer())
       await server.ctl('add_user', 'shop', PASSWORD)

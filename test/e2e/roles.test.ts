@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import sharp from 'sharp'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Handler, type Origin, sequence, startOrigin } from '../support/origin.ts'
+import { heldBack, type Origin, sequence, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import {
   type Environment,
   getProduct,
@@ -26,8 +26,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
   let api: Service
   let picture: Buffer
   before(async () => {
-    const create = { width: 200, height: 100, channels: 3 as const, background: 'teal' }
-    picture = await sharp({ create }).jpeg().toBuffer()
+    picture = await jpeg(200, 100, 'teal')
     origin = stack.use(await startOrigin({ '/a.jpg': picture }))
     const database: TestDatabase = stack.use(await postgresEngine.create())
     const { path } = stack.use(await makeDataFolder())
@@ -55,10 +54,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
 
   test('G2: a job whose worker is killed ends ready within its lease and a little', async () => {
     const held = Promise.withResolvers<void>()
-    origin.routes['/held.jpg'] = async (_, response) => {
-      await held.promise
-      response.end(picture)
-    }
+    origin.routes['/held.jpg'] = heldBack(held.promise, picture)
     await using victim = await startService({ ...environment, ROLE: 'worker' })
     const { id } = await postProduct(api, [`${origin.url}/held.jpg`])
     await origin.asked('/held.jpg')
@@ -80,11 +76,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
 
   test('G3: a worker that slept through its lease changes nothing when it wakes', async () => {
     const held = Promise.withResolvers<void>()
-    const hold: Handler = async (_, response) => {
-      await held.promise
-      response.end(picture)
-    }
-    origin.routes['/asleep.jpg'] = sequence(hold, picture)
+    origin.routes['/asleep.jpg'] = sequence(heldBack(held.promise, picture), picture)
     await using sleeper = await startService({ ...environment, ROLE: 'worker' })
     const { id } = await postProduct(api, [`${origin.url}/asleep.jpg`])
     await origin.asked('/asleep.jpg')

@@ -10,6 +10,7 @@ import { type Composed, startComposed } from '../support/composed.ts'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import {
   describeWithS3,
   describeWithS3Server,
@@ -31,8 +32,7 @@ import { vitrine } from '../support/vitrine.ts'
 const allowed: Environment = { OUTBOUND_ALLOW: '127.0.0.1/32' }
 
 async function startPictures(): Promise<Origin> {
-  const create = { width: 90, height: 60, channels: 3 as const, background: 'olive' }
-  return await startOrigin({ '/a.jpg': await sharp({ create }).jpeg().toBuffer() })
+  return await startOrigin({ '/a.jpg': await jpeg(90, 60, 'olive') })
 }
 
 function urlsOf({ compressed_product_images, images }: ProductDocument): string[] {

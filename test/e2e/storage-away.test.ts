@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import sharp from 'sharp'
 import { type Composed, startComposed } from '../support/composed.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import { getProduct, makeDataFolder, postProduct, settled } from '../support/service.ts'
 
 describe('G7: a service whose storage goes away', () => {
@@ -16,13 +16,8 @@ describe('G7: a service whose storage goes away', () => {
   let service: Composed
   before(async () => {
     origin = stack.use(await startOrigin())
-    for (const [path, background] of [
-      ['/1.jpg', 'pink'],
-      ['/2.jpg', 'gray'],
-    ] as const) {
-      const create = { width: 60, height: 50, channels: 3 as const, background }
-      origin.routes[path] = await sharp({ create }).jpeg().toBuffer()
-    }
+    origin.routes['/1.jpg'] = await jpeg(60, 50, 'pink')
+    origin.routes['/2.jpg'] = await jpeg(60, 50, 'gray')
     const { path: DATA_DIR } = stack.use(await makeDataFolder())
     service = stack.use(await startComposed({ DATA_DIR, OUTBOUND_ALLOW: '127.0.0.1/32' }))
   })

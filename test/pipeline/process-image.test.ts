@@ -9,7 +9,6 @@ import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pino from 'pino'
-import sharp from 'sharp'
 import type { Database } from '../../src/database/database.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Worker } from '../../src/jobs/worker.ts'
@@ -34,6 +33,7 @@ import {
   snapshot,
   versionsTold,
 } from '../support/picture-work.ts'
+import { jpeg } from '../support/pictures.ts'
 import { context } from '../support/products.ts'
 import { openTestRenderer } from '../support/renderer.ts'
 
@@ -241,11 +241,8 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
     database = stack.use(await engine.create()).database
     folder = await mkdtemp(join(tmpdir(), 'vitrine-pipeline-'))
     stack.defer(() => rm(folder, { recursive: true, force: true }))
-    const create = { width: 1_000, height: 900, channels: 3 as const, background: 'olive' }
-    const picture = await sharp({ create }).jpeg().toBuffer()
-    const other = await sharp({ create: { ...create, background: 'navy' } })
-      .jpeg()
-      .toBuffer()
+    const picture = await jpeg(1_000, 900, 'olive')
+    const other = await jpeg(1_000, 900, 'navy')
     origin = stack.use(
       await startOrigin({ '/a.jpg': picture, '/again.jpg': picture, '/b.jpg': other }),
     )

@@ -129,6 +129,14 @@ export function sequence(...answers: [Answer, ...Answer[]]): Handler {
   }
 }
 
+/** Answers once the promise is resolved. */
+export function heldBack(until: Promise<unknown>, answer: Answer): Handler {
+  return async (request, response) => {
+    await until
+    await respond(answer, request, response)
+  }
+}
+
 /** Never answers. */
 export function stall(): Handler {
   return () => {}

@@ -70,6 +70,13 @@ export function plain(color: readonly number[], size: Size = { width: 32, height
   return paint(size, () => color)
 }
 
+/** A small file of one colour, by its name in CSS. */
+export function jpeg(width: number, height: number, background: string): Promise<Buffer> {
+  return sharp({ create: { width, height, channels: 3, background } })
+    .jpeg()
+    .toBuffer()
+}
+
 /** A large picture of one colour, made without a buffer of its pixels. */
 export function wide(size: Size, channels: 3 | 4 = 3): Sharp {
   const background = { r: 200, g: 30, b: 40, alpha: channels === 4 ? 0.5 : 1 }
