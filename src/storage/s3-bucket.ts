@@ -16,7 +16,7 @@ const PING_KEY = '.ping'
 /** Health checks wait for 800 ms. */
 const PING_TIMEOUT_MS = 700
 /** At a start, which says what it waits for after each. */
-const CHECK_TIMEOUT_MS = 10_000
+const CHECK_TIMEOUT_MS = 5_000
 
 /** Throws what the SDK throws when the bucket cannot be listed or written. */
 export async function checkBucket(place: Place, options: S3Options): Promise<void> {
