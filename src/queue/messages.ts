@@ -14,7 +14,7 @@ export interface Bell {
 
 /** Why a message is not a bell. */
 export interface Refusal {
-  reason: 'not_json' | 'not_ours' | 'unknown_version' | 'unknown_job'
+  reason: 'not_json' | 'not_ours' | 'unknown_version' | 'unknown_job' | 'unanswered'
   detail: string
 }
 

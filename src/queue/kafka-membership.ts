@@ -1,0 +1,188 @@
+// A member of the consumer group, from its joining to its leaving. Positions are told to the group as soon as
+// they move; the library cares for heartbeats, rebalances and fetching. Whatever it cannot mend ends the
+// membership: the next one begins where the group is.
+
+import {
+  Admin,
+  Consumer,
+  type Message,
+  type MessageConsumerMetadata,
+  MessagesStreamFallbackModes,
+  MessagesStreamModes,
+} from '@platformatic/kafka'
+import { settlesWithin } from '../lib/deadline.ts'
+import { createPositions, type FetchedRecord } from './kafka-positions.ts'
+import { clientOptions, close, hasMember, type KafkaServer } from './kafka-server.ts'
+import { declare, type Topology } from './kafka-topology.ts'
+
+export type KafkaMessage = Message
+
+export interface Taken {
+  message: KafkaMessage
+  /** It need not come again. */
+  answered(): void
+}
+
+export interface Membership extends AsyncDisposable {
+  /** Aborted when it is over: what has not been answered is given to others. */
+  readonly signal: AbortSignal
+  /** The next record, if one is there. */
+  next(): Taken | undefined
+  /** Calls back whenever there may be records; resolves when the signal of its options is aborted, rejects when it has failed. */
+  until(onRecords: () => void): Promise<void>
+}
+
+export interface MembershipOptions {
+  server: KafkaServer
+  topology: Topology
+  signal: AbortSignal
+}
+
+/** Somebody who died is noticed after this; brokers refuse less than 6 s where nobody has configured it. */
+const SESSION_MS = 10_000
+/** How long a rebalance goes unnoticed. */
+const HEARTBEAT_MS = 1_000
+/** For the others to notice that somebody has come or gone. */
+const REBALANCE_MS = 15_000
+/** A broker without new records keeps a question that long. */
+const FETCH_WAIT_MS = 1_000
+/** What is not told by then comes again. */
+const TELLING_MS = 2_000
+
+/** Throws what the library throws, and when `signal` is aborted before the group has answered. */
+export async function openMembership(options: MembershipOptions): Promise<Membership> {
+  const { server, topology, signal } = options
+  const { topic, group } = topology
+  const over = new AbortController()
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+  failed.catch(() => {})
+  const positions = createPositions()
+  const consumer = new Consumer({
+    ...clientOptions(server, 'listening'),
+    groupId: group,
+    autocommit: false,
+    sessionTimeout: SESSION_MS,
+    rebalanceTimeout: REBALANCE_MS,
+    heartbeatInterval: HEARTBEAT_MS,
+    heartbeatStallTimeout: SESSION_MS,
+    maxWaitTime: FETCH_WAIT_MS,
+  })
+  /** Between two generations nobody can say what was answered in which. */
+  let isSettled = false
+  let telling: Promise<void> | undefined
+
+  const tell = async () => {
+    while (isSettled) {
+      const moves = positions.moves()
+      if (moves.length === 0) return
+      const offsets = moves.map(({ partition, offset }) => ({
+        topic,
+        partition,
+        offset,
+        leaderEpoch: -1,
+      }))
+      await consumer.commit({ offsets })
+      for (const { confirm } of moves) confirm()
+    }
+  }
+  const tellSoon = () => {
+    telling ??= tell()
+      // Who is thrown out of a generation hears of it by its heartbeats, and tells again in the next.
+      .catch((error) => void (hasMember(error, 'needsRejoin', true) || fail(error)))
+      .finally(() => {
+        telling = undefined
+      })
+    return telling
+  }
+  consumer.on('error', fail)
+  consumer.on('consumer:heartbeat:stalled', ({ lastError }) =>
+    fail(lastError ?? new Error('Kafka does not answer any more.')),
+  )
+  consumer.on('consumer:group:rebalance', () => {
+    isSettled = false
+  })
+  consumer.on('consumer:group:join', ({ generationId = 0, assignments }) => {
+    const ours = assignments?.find((assignment) => assignment.topic === topic)
+    positions.assign(generationId, ours?.partitions ?? [])
+    isSettled = true
+    void tellSoon()
+  })
+  const end = async () => {
+    over.abort()
+    await settlesWithin(tellSoon(), TELLING_MS)
+    await close(consumer)
+  }
+
+  try {
+    await declareOnce(options)
+    const stream = await orAborted(
+      consumer.consume({
+        topics: [topic],
+        mode: MessagesStreamModes.COMMITTED,
+        fallbackMode: MessagesStreamFallbackModes.EARLIEST,
+      }),
+      signal,
+    )
+    stream.on('error', fail)
+    stream.on('close', () => fail(new Error('The stream of records has ended.')))
+    return {
+      signal: over.signal,
+      next: () => {
+        for (;;) {
+          const message: KafkaMessage | null = stream.read()
+          if (!message) return undefined
+          const answered = positions.begin(fetched(message))
+          if (answered) return { message, answered: () => tellAfter(answered) }
+        }
+      },
+      until: async (onRecords) => {
+        stream.on('readable', onRecords)
+        onRecords()
+        await orAborted(failed, signal).catch((error) => {
+          if (!signal.aborted) throw error
+        })
+      },
+      [Symbol.asyncDispose]: async () => {
+        stream.destroy()
+        await end()
+      },
+    }
+  } catch (error) {
+    await end()
+    throw error
+  }
+
+  function tellAfter(answered: () => void): void {
+    answered()
+    if (!over.signal.aborted) void tellSoon()
+  }
+}
+
+/** The topics are looked for by a client of its own, for a member knows no way to make them. */
+async function declareOnce({ server, topology }: MembershipOptions): Promise<void> {
+  const admin = new Admin(clientOptions(server, 'listening'))
+  try {
+    await declare(admin, topology)
+  } finally {
+    await close(admin)
+  }
+}
+
+function fetched({ partition, offset, metadata }: KafkaMessage): FetchedRecord {
+  const { generationId } = metadata.consumer as MessageConsumerMetadata
+  return { partition, offset, generation: generationId }
+}
+
+/** Rejects when `signal` is aborted first. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+    promise.catch(() => {})
+  }
+}

@@ -1,0 +1,74 @@
+// How far each partition has been answered. Records are answered in any order, and a group keeps one offset
+// for each partition: the one before which nothing is open any more.
+
+export interface Move {
+  partition: number
+  /** Of the record to go on with. */
+  offset: bigint
+  /** The group has it. */
+  confirm(): void
+}
+
+export interface Positions {
+  /**
+   * The partitions of a generation of the group. Those that were had in the one before have been nobody
+   * else's, so they go on where they are; others begin with what is delivered first.
+   */
+  assign(generation: number, partitions: readonly number[]): void
+  /**
+   * A record is being answered; what is returned says that it was. Undefined for what has been begun before,
+   * for partitions that are somebody else's, and for what was fetched before they were ours the last time:
+   * there is nothing to do about it.
+   */
+  begin(record: FetchedRecord): (() => void) | undefined
+  /** The positions that the group does not have. */
+  moves(): Move[]
+}
+
+export interface FetchedRecord {
+  partition: number
+  offset: bigint
+  /** In which it was fetched. */
+  generation: number
+}
+
+interface Place {
+  /** The generation from which on the partition has been ours. */
+  since: number
+  /** In ascending order, because they are begun in that order. */
+  open: Set<bigint>
+  /** Undefined before anything was delivered. */
+  next?: bigint
+  confirmed?: bigint
+}
+
+export function createPositions(): Positions {
+  let current = Number.NaN
+  let places = new Map<number, Place>()
+  return {
+    assign: (generation, partitions) => {
+      const kept = generation <= current + 1 ? places : undefined
+      const placeOf = (partition: number): Place =>
+        kept?.get(partition) ?? { since: generation, open: new Set() }
+      places = new Map(partitions.map((partition) => [partition, placeOf(partition)]))
+      current = generation
+    },
+    begin: ({ partition, offset, generation }) => {
+      const place = places.get(partition)
+      if (!place || generation < place.since || offset < (place.next ?? 0n)) return undefined
+      place.confirmed ??= offset
+      place.open.add(offset)
+      place.next = offset + 1n
+      return () => void place.open.delete(offset)
+    },
+    moves: () =>
+      [...places].flatMap(([partition, place]) => {
+        const [offset = place.next] = place.open
+        if (offset === undefined || offset === place.confirmed) return []
+        const confirm = () => {
+          place.confirmed = offset
+        }
+        return [{ partition, offset, confirm }]
+      }),
+  }
+}

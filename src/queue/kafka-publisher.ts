@@ -1,0 +1,142 @@
+// Records into Kafka, in batches, and how things stand there. A producer that has failed is done with: a new
+// one begins afresh, and is looked for until there is one.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Admin, type MessageToProduce, Producer } from '@platformatic/kafka'
+import { AppError } from '../errors.ts'
+import { withDeadline } from '../lib/deadline.ts'
+import { figuresOf } from './kafka-figures.ts'
+import {
+  clientOptions,
+  close,
+  explainRefusal,
+  type KafkaServer,
+  plain,
+  unavailable,
+} from './kafka-server.ts'
+import { declare, type Topology } from './kafka-topology.ts'
+import type { QueueFigures } from './queue.ts'
+import type { Trouble } from './trouble.ts'
+
+/** Of bytes, as the library has them when it is told of no other form. */
+export type NewRecord = MessageToProduce
+
+export interface Publisher extends AsyncDisposable {
+  /** Resolves when all replicas that Kafka waits for have each of them. Throws `unavailable`; some may be there then. */
+  publish(records: readonly NewRecord[]): Promise<void>
+  /** Throws `unavailable`. */
+  figures(): Promise<QueueFigures>
+}
+
+export interface PublisherOptions {
+  server: KafkaServer
+  topology: Topology
+  trouble: Trouble
+}
+
+const PART = 'announcing'
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 5_000
+/** Answers come within milliseconds; from a broker that waits for its replicas later. */
+const ANSWER_MS = 10_000
+
+interface Clients {
+  admin: Admin
+  producer: Producer
+}
+
+/** Goes on without a broker that cannot be reached. Throws what only an operator can mend. */
+export async function openPublisher(options: PublisherOptions): Promise<Publisher> {
+  const { server, topology, trouble } = options
+  const closing = new AbortController()
+  let clients: Clients | undefined
+  let seeking: Promise<void> | undefined
+  let last: Promise<unknown> = Promise.resolve()
+
+  const seek = async () => {
+    let pauseMs = FIRST_PAUSE_MS
+    while (!clients && !closing.signal.aborted) {
+      const { signal } = closing
+      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
+      if (!signal.aborted) clients = await connect(options).catch(() => undefined)
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+    }
+    if (clients) trouble.end(PART)
+  }
+  const lose = (error: unknown) => {
+    trouble.begin(PART, plain(error))
+    if (clients) void closeAll(clients)
+    clients = undefined
+    seeking = seek()
+  }
+  const present = (): Clients => {
+    // While it is away nobody waits.
+    if (!clients) throw new AppError('unavailable', 'Kafka cannot be reached.')
+    return clients
+  }
+  const send = async (messages: NewRecord[]) => {
+    const { producer } = present()
+    try {
+      await inTime(producer.send({ messages }))
+    } catch (error) {
+      lose(error)
+      throw unavailable(error, 'Kafka did not take the messages.')
+    }
+  }
+  try {
+    clients = await connect(options)
+  } catch (error) {
+    const forGood = explainRefusal(error, server)
+    if (forGood) throw forGood
+    lose(error)
+  }
+  return {
+    publish: async (records) => {
+      if (records.length === 0) return
+      // One batch at a time: the numbers by which Kafka knows a repeated one go up.
+      const sent = last.then(() => send([...records]))
+      last = sent.catch(() => {})
+      await sent
+    },
+    figures: async () => {
+      const { admin } = present()
+      try {
+        return await inTime(figuresOf(admin, topology))
+      } catch (error) {
+        throw unavailable(error)
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      closing.abort()
+      await seeking
+      await last
+      if (clients) await closeAll(clients)
+      clients = undefined
+    },
+  }
+}
+
+async function connect({ server, topology }: PublisherOptions): Promise<Clients> {
+  const admin = new Admin(clientOptions(server, PART))
+  try {
+    await inTime(declare(admin, topology))
+  } catch (error) {
+    await close(admin)
+    throw error
+  }
+  // Idempotent: what is sent again is not written again, and all replicas in sync have what is answered.
+  const producer = new Producer({ ...clientOptions(server, PART), idempotent: true })
+  return { admin, producer }
+}
+
+function inTime<T>(answer: Promise<T>): Promise<T> {
+  return withDeadline(
+    answer,
+    ANSWER_MS,
+    () => new AppError('unavailable', `Kafka answered nothing within ${ANSWER_MS} ms.`),
+  )
+}
+
+async function closeAll({ admin, producer }: Clients): Promise<void> {
+  await Promise.all([close(producer), close(admin)])
+}

@@ -1,0 +1,48 @@
+// Kafka as the doorbell: a topic of job ids, which a consumer group shares, and a topic of dead jobs beside it
+// for those who look there.
+
+import type { Logger } from '../observability/logger.ts'
+import { listen } from './kafka-listener.ts'
+import { openPublisher } from './kafka-publisher.ts'
+import { describeServer, type KafkaServer } from './kafka-server.ts'
+import { deadOf, type Topology } from './kafka-topology.ts'
+import { bellMessage, letterMessage } from './messages.ts'
+import type { Queue } from './queue.ts'
+import { createTrouble } from './trouble.ts'
+
+export interface KafkaQueueOptions {
+  server: KafkaServer
+  topology: Topology
+  /** Between two tries at a record that nobody could deal with. */
+  againMs?: number
+  log: Logger
+}
+
+/**
+ * Opens the queue, and goes on without a broker that cannot be reached: it is needed by nobody at once, and
+ * looked for until it is there. Throws what only an operator can mend: a wrong password, topics that may not be made.
+ */
+export async function openKafkaQueue(options: KafkaQueueOptions): Promise<Queue> {
+  const { server, topology, againMs = 1_000, log } = options
+  const trouble = createTrouble(describeServer(server), log)
+  const publisher = await openPublisher({ server, topology, trouble })
+  return {
+    announce: (jobIds) =>
+      publisher.publish(jobIds.map((jobId) => recordOf(topology.topic, jobId, bellMessage(jobId)))),
+    bury: (letters) =>
+      publisher.publish(
+        letters.map((letter) => recordOf(deadOf(topology), letter.jobId, letterMessage(letter))),
+      ),
+    listen: (handler, { concurrency, signal }) =>
+      listen({
+        ...{ server, topology, publisher, trouble, againMs, log },
+        ...{ handler, concurrency, signal },
+      }),
+    ping: () => publisher.figures(),
+    [Symbol.asyncDispose]: () => publisher[Symbol.asyncDispose](),
+  }
+}
+
+function recordOf(topic: string, key: string, message: object) {
+  return { topic, key: Buffer.from(key), value: Buffer.from(JSON.stringify(message)) }
+}

@@ -1,0 +1,275 @@
+// Kafka as the doorbell: the contract, and what only a broker can show.
+
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, afterEach, beforeEach, describe, test } from 'node:test'
+import type { Topology } from '../../src/queue/kafka-topology.ts'
+import { openQueue } from '../../src/queue/open.ts'
+import type { Answer, Queue } from '../../src/queue/queue.ts'
+import { silent } from '../jobs/support.ts'
+import { eventually } from '../support/eventually.ts'
+import {
+  type Broker,
+  connectBroker,
+  describeOnKafka,
+  kafkaBrokers,
+  newTopology,
+  type SendOptions,
+  serverAt,
+} from '../support/kafka.ts'
+import { describeQueue, type TestQueue } from './queue.ts'
+
+function open(topology: Topology): Promise<Queue> {
+  const server = serverAt(kafkaBrokers)
+  return openQueue({ kind: 'kafka', server, topology, againMs: 20, log: silent })
+}
+
+const newIds = (count: number) => Array.from({ length: count }, () => randomUUID())
+
+async function create(): Promise<TestQueue> {
+  const resources = new AsyncDisposableStack()
+  const topology = newTopology()
+  return {
+    queue: resources.use(await open(topology)),
+    another: resources.use(await open(topology)),
+    jobs: async (count) => newIds(count),
+    answer: async () => 'heard',
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+describeOnKafka('Kafka', () => {
+  describeQueue('Kafka', create)
+
+  describe('a topic in Kafka', () => {
+    let broker: Broker
+    let queue: Queue
+    let topic: string
+    let dead: string
+    let stopping: AbortController
+    let listening: Promise<void>[] = []
+    const resources: AsyncDisposable[] = []
+    beforeEach(async () => {
+      broker ??= await connectBroker()
+      const topology = newTopology(2)
+      topic = topology.topic
+      dead = `${topic}.dead`
+      queue = await open(topology)
+      resources.push(queue)
+    })
+    after(() => broker[Symbol.asyncDispose]())
+    afterEach(async () => {
+      await stop()
+      for (const resource of resources.splice(0)) await resource[Symbol.asyncDispose]()
+    })
+    const stop = async () => {
+      stopping?.abort()
+      await Promise.all(listening)
+      listening = []
+    }
+    const listen = (answer: (id: string) => Answer | Promise<Answer>, concurrency = 4) => {
+      stopping = new AbortController()
+      const heard: [string, string | undefined][] = []
+      const handler = async (id: string, death?: string) => {
+        heard.push([id, death])
+        return await answer(id)
+      }
+      listening = [queue.listen(handler, { concurrency, signal: stopping.signal })]
+      return heard
+    }
+    const figuresAre = (lag: number, listeners: number, dead_letters: number) =>
+      eventually(async () => assert.deepEqual(await queue.ping(), { lag, listeners, dead_letters }))
+
+    const garbage: [string, Buffer | string | object | undefined, SendOptions, string][] = [
+      ['no JSON', 'hello', {}, 'not_json'],
+      ['bytes', Buffer.from([0, 255, 128]), { key: 'k' }, 'not_json'],
+      ['an empty one', '', {}, 'not_json'],
+      ['nothing at all', undefined, { key: 'k' }, 'not_json'],
+      ['a list', [1, 2], {}, 'not_ours'],
+      [
+        'the message of another service',
+        { image_url: 'http://shop.example/a.jpg' },
+        { key: 'a', headers: { trace: '7', 'vitrine-reason': 'none' } },
+        'not_ours',
+      ],
+      ['an id that is none', { version: 1, job: '../../etc/passwd' }, {}, 'not_ours'],
+      ['a newer form', { version: 2, bell: 'x' }, {}, 'unknown_version'],
+      ['a large one', 'x'.repeat(900_000), {}, 'not_json'],
+    ]
+    for (const [what, value, options, reason] of garbage) {
+      test(`${what} goes to the dead topic with its reason, and what follows is heard`, async () => {
+        const heard = listen(() => 'heard')
+        const ids = newIds(8)
+        await broker.send(topic, value, options)
+        await queue.announce(ids)
+        await eventually(() => assert.deepEqual(heard.map(([id]) => id).sort(), [...ids].sort()))
+        await figuresAre(0, 1, 1)
+        const [record] = await broker.records(dead)
+        const { 'vitrine-detail': detail, ...headers } = record?.headers ?? {}
+        assert.deepEqual(headers, { ...options.headers, 'vitrine-reason': reason })
+        assert.equal(typeof detail, 'string')
+        assert.equal(record?.key, options.key)
+        const isText = typeof value === 'string' || Buffer.isBuffer(value) || value === undefined
+        assert.equal(String(record?.value), String(isText ? value : JSON.stringify(value)))
+      })
+    }
+
+    test('a record is read however its sender has compressed it', async () => {
+      const heard = listen(() => 'heard')
+      const ids = newIds(4)
+      for (const [n, compression] of (['gzip', 'snappy', 'lz4', 'zstd'] as const).entries())
+        await broker.send(topic, { version: 1, job: ids[n] }, { compression })
+      await eventually(() => assert.deepEqual(heard.map(([id]) => id).sort(), [...ids].sort()))
+    })
+
+    test('a bell for a job that does not exist goes to the dead topic', async () => {
+      const heard = listen(() => 'unknown')
+      const id = randomUUID()
+      await queue.announce([id])
+      await figuresAre(0, 1, 1)
+      const [record] = await broker.records(dead)
+      assert.equal(record?.key, id)
+      assert.deepEqual(JSON.parse(String(record?.value)), { version: 1, job: id })
+      assert.equal(record?.headers['vitrine-reason'], 'unknown_job')
+      assert.equal(heard.length, 1)
+    })
+
+    test('what is dead lies in the dead topic for operators, and can be put back', async () => {
+      const letter = { jobId: randomUUID(), death: randomUUID() }
+      const details = {
+        code: 'dns_failed',
+        stage: 'download',
+        attempts: 3,
+        image_id: 'i',
+        product_id: 'p',
+      }
+      await queue.bury?.([{ ...letter, details }])
+      const [record] = await broker.records(dead)
+      assert.deepEqual(JSON.parse(String(record?.value)), {
+        ...details,
+        version: 1,
+        job: letter.jobId,
+        death: letter.death,
+      })
+      const heard = listen(() => 'heard')
+      // As tools do that know of no key.
+      await broker.send(topic, record?.value)
+      await eventually(() => assert.deepEqual(heard, [[letter.jobId, letter.death]]))
+    })
+
+    test('a dead message that nobody could answer comes again, a bell is left to its announcer', async () => {
+      const [job, bell, death] = [randomUUID(), randomUUID(), randomUUID()]
+      const answers = new Map<string, number>()
+      const heard = listen((id) => {
+        const count = (answers.get(id) ?? 0) + 1
+        answers.set(id, count)
+        return count < 3 ? 'unheard' : 'heard'
+      })
+      await broker.send(topic, { version: 1, job, death })
+      await queue.announce([bell])
+      await figuresAre(0, 1, 0)
+      const dying: [string, string | undefined] = [job, death]
+      assert.deepEqual([...heard].sort(), [dying, dying, dying, [bell, undefined]].sort())
+    })
+
+    test('a dead message that nobody ever answers holds up nobody, and ends with the dead', async () => {
+      const value = { version: 1, job: randomUUID(), death: randomUUID() }
+      const heard = listen((id) => (id === value.job ? 'unheard' : 'heard'))
+      await broker.send(topic, value, { partition: 0 })
+      const ids = newIds(100)
+      await queue.announce(ids)
+      await eventually(() =>
+        assert.ok(ids.every((id) => heard.some(([heardId]) => heardId === id))),
+      )
+      await figuresAre(0, 1, 1)
+      const [record] = await broker.records(dead)
+      assert.equal(record?.headers['vitrine-reason'], 'unanswered')
+      assert.deepEqual(JSON.parse(String(record?.value)), value)
+    })
+
+    test('what is answered is done before the work is; what is given back is heard by the next', async () => {
+      const { promise: gate, resolve: release } = Promise.withResolvers<void>()
+      const heard = listen(async () => {
+        if (heard.length <= 2) return 'heard'
+        await gate
+        return 'unheard'
+      }, 2)
+      const ids = newIds(10)
+      await queue.announce(ids)
+      await eventually(() => assert.equal(heard.length, 4))
+      stopping.abort()
+      release()
+      await stop()
+      const { lag } = (await queue.ping()) ?? {}
+      assert.ok(lag === 8 || lag === 9, `${lag} are left: one may wait for one before it`)
+      const first = new Set(heard.slice(0, 2).map(([id]) => id))
+      const again = listen(() => 'heard')
+      await figuresAre(0, 1, 0)
+      const missed = ids.filter(
+        (id) => !first.has(id) && !again.some(([heardId]) => heardId === id),
+      )
+      assert.deepEqual(missed, [])
+    })
+
+    test('one that never ends holds up nobody: others of its partition are heard and done', async () => {
+      const { promise: gate, resolve: release } = Promise.withResolvers<void>()
+      const stuck = randomUUID()
+      const heard = listen(async (id): Promise<Answer> => {
+        if (id === stuck) await gate
+        return 'heard'
+      })
+      await broker.send(topic, { version: 1, job: stuck }, { partition: 1 })
+      const ids = newIds(50)
+      for (const job of ids) await broker.send(topic, { version: 1, job }, { partition: 1 })
+      await eventually(() => assert.equal(heard.length, 51))
+      await figuresAre(51, 1, 0)
+      release()
+      await figuresAre(0, 1, 0)
+    })
+
+    test('a topic that is deleted comes back, with whoever listened', async () => {
+      const heard = listen(() => 'heard')
+      await queue.announce(newIds(20))
+      await eventually(() => assert.equal(heard.length, 20))
+      await broker.admin.deleteTopics({ topics: [topic, dead] })
+      await eventually(async () => {
+        const [id] = newIds(1)
+        await queue.announce([id!])
+        await eventually(() => assert.ok(heard.some(([heardId]) => heardId === id)), 500)
+      }, 30_000)
+      assert.ok((await broker.admin.listTopics()).includes(dead))
+    })
+
+    test('closing while announcements are under way rejects or keeps them', async () => {
+      const announced = queue.announce(newIds(1_000)).catch((error) => {
+        assert.equal(error.code, 'unavailable')
+      })
+      await queue[Symbol.asyncDispose]()
+      await announced
+      await assert.rejects(queue.announce(newIds(1)), { code: 'unavailable' })
+      await assert.rejects(queue.ping(), { code: 'unavailable' })
+    })
+  })
+
+  describe('topics', () => {
+    test('are made with so many partitions, and those that are there used as they are', async () => {
+      await using broker = await connectBroker()
+      const topology = newTopology(5)
+      await broker.admin.createTopics({ topics: [topology.topic], partitions: 1 })
+      await using _queue = await open(topology)
+      const dead = `${topology.topic}.dead`
+      const { topics } = await broker.admin.metadata({ topics: [topology.topic, dead] })
+      assert.equal(topics.get(topology.topic)?.partitionsCount, 1)
+      assert.equal(topics.get(dead)?.partitionsCount, 5)
+    })
+
+    test('that cannot be made are asked for by name', async () => {
+      const topology = newTopology(100_000)
+      await assert.rejects(open(topology), (error: Error) => {
+        for (const part of [topology.topic, `${topology.topic}.dead`, 'KAFKA_IMAGE_TOPIC'])
+          assert.ok(error.message.includes(part), error.message)
+        return true
+      })
+    })
+  })
+})
