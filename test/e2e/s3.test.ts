@@ -182,7 +182,8 @@ describeWithS3Server('a service whose bucket goes away', () => {
       )
     }, 30_000)
     const ready = await fetch(`${service.url}/readyz`)
-    assert.deepEqual(await ready.json(), { status: 'not_ready', failing: ['storage'] })
+    const { status, failing } = (await ready.json()) as { status: string; failing: string[] }
+    assert.deepEqual([status, failing], ['not_ready', ['storage']])
     const health = (await (await fetch(`${service.url}/health/storage`)).json()) as {
       error: string
     }
