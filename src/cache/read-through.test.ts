@@ -137,29 +137,35 @@ test('while the truth is away an entry answers for maxStaleMs more, with its age
   await assert.rejects(cache.get('unknown'), { code: 'unavailable' })
 })
 
-test('a truth that is silent counts as away for who has an entry, once for all readers', async (context) => {
-  context.mock.timers.enable({ apis: ['setTimeout'] })
+/** A cache that has an entry, of a truth that answers no more unless it is told to, at a time that a test moves. */
+async function rememberingSilent({ patienceMs }: { patienceMs: number }) {
   const store = createStore()
-  let now = 0
+  const clock = { now: 0 }
   const cache = createReadThrough({
     ...always,
     load: store.load,
     currentAsOf: () => 0,
-    now: () => now,
-    patienceMs: 300,
+    now: () => clock.now,
+    patienceMs,
   })
   const first = cache.get('p')
   store.answer()
   await first
-  now = 12_500
+  return { cache, store, clock }
+}
+
+test('a truth that is silent counts as away for who has an entry, once for all readers', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const { cache, store, clock } = await rememberingSilent({ patienceMs: 300 })
+  clock.now = 12_500
   const patient = cache.get('p')
   context.mock.timers.tick(300)
   assert.deepEqual(await patient, { value: { version: 1 }, ageSeconds: 13 })
-  now += 300
+  clock.now += 300
   const next = cache.get('p')
   context.mock.timers.tick(1) // the load that is late is not awaited again
   assert.deepEqual(await next, { value: { version: 1 }, ageSeconds: 13 })
-  now = 30_001
+  clock.now = 30_001
   let isAnswered = false
   const late = cache.get('p').finally(() => {
     isAnswered = true
@@ -173,19 +179,8 @@ test('a truth that is silent counts as away for who has an entry, once for all r
 
 test('a write drops what a reader held while it waited for a silent truth', async (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
-  const store = createStore()
-  let now = 0
-  const cache = createReadThrough({
-    ...always,
-    load: store.load,
-    currentAsOf: () => 0,
-    now: () => now,
-    patienceMs: 20,
-  })
-  const first = cache.get('p')
-  store.answer()
-  await first
-  now = 5_000
+  const { cache, store, clock } = await rememberingSilent({ patienceMs: 20 })
+  clock.now = 5_000
   const waiting = cache.get('p')
   cache.raise('p', store.write())
   context.mock.timers.tick(20)
