@@ -34,10 +34,15 @@ const keys = {
   },
 } as const
 
+/** What is compared by every sort but `relevance`. */
+export function keyOf(sort: ProductListQuery['sort']): keyof typeof keys {
+  if (/price/.test(sort)) return 'price'
+  return /name/.test(sort) ? 'name' : 'created_at'
+}
+
 /** Of every sort but `relevance`. */
 export function orderOf({ sort, after }: Pick<ProductListQuery, 'sort' | 'after'>): Order {
-  const { column, key, type } =
-    keys[/price/.test(sort) ? 'price' : /name/.test(sort) ? 'name' : 'created_at']
+  const { column, key, type } = keys[keyOf(sort)]
   const direction = sort.startsWith('-') ? sql`DESC` : sql`ASC`
   const beyond = sort.startsWith('-') ? sql`<` : sql`>`
   const place = sql`(${key}, products.id)`

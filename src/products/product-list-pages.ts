@@ -9,7 +9,7 @@
 import { sql } from 'kysely'
 import type { ProductListQuery } from './product-list.ts'
 import { and, type Conditions } from './product-list-conditions.ts'
-import { asFarAsNeeded, orderOf, type PageParts } from './product-list-order.ts'
+import { asFarAsNeeded, keyOf, orderOf, type PageParts } from './product-list-order.ts'
 import { imagesJson, productColumns } from './product-store.ts'
 
 /** 20 of these are one page of a filter that one row in a hundred meets. */
@@ -36,7 +36,7 @@ export function searchedPage(query: ProductListQuery, conditions: Conditions): P
   const { limit } = query
   const { scope, test, index, lookup } = conditions
   const { columns, order, after } = orderOf(query)
-  const rare = /name/.test(query.sort) ? RARE_BY_NAME : RARE
+  const rare = keyOf(query.sort) === 'name' ? RARE_BY_NAME : RARE
   const isFull = sql`(SELECT count(*) FROM near) = ${limit}`
   const isRare = sql`(SELECT count(*) FROM matching) <= ${sql.lit(rare)}`
   const near = sql`near AS MATERIALIZED (
