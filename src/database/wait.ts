@@ -1,7 +1,7 @@
 // Opening the database at start, when it may still be starting itself.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isAppError } from '../errors.ts'
+import { openPatiently } from '../lib/open-patiently.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Database } from './database.ts'
 import { type DatabaseOptions, openDatabase } from './open.ts'
@@ -23,25 +23,20 @@ export async function waitForDatabase(
   options: DatabaseOptions,
   { timeoutMs, log, signal, everyMs = 1_000 }: WaitOptions,
 ): Promise<Database> {
-  const startedAt = performance.now()
-  for (;;) {
-    signal?.throwIfAborted()
-    try {
-      return await openDatabase(options.engine === 'postgres' ? { ...options, log } : options)
-    } catch (error) {
-      if (!isAppError(error, 'unavailable')) throw error
-      const waitedMs = performance.now() - startedAt
-      if (waitedMs + everyMs > timeoutMs) throw gaveUp(error, waitedMs)
-      const left = Math.round((timeoutMs - waitedMs) / 1_000)
-      log.warn(`${error.message}; trying again for ${left} s`)
-      await sleep(everyMs, undefined, { signal }).catch(() => {})
-    }
-  }
+  const open = () => openDatabase(options.engine === 'postgres' ? { ...options, log } : options)
+  return await openPatiently(open, {
+    timeoutMs,
+    everyMs,
+    signal,
+    mayPass: (error) => isAppError(error, 'unavailable'),
+    onWait: ({ message }, seconds) => log.warn(`${message}; trying again for ${seconds} s`),
+    gaveUp,
+  })
 }
 
-function gaveUp(error: Error, waitedMs: number): Error {
+function gaveUp(error: Error, seconds: number): Error {
   return new Error(
-    `${error.message}; gave up after ${Math.round(waitedMs / 1_000)} s: check that the server runs, and its host, port, database and user`,
+    `${error.message}; gave up after ${seconds} s: check that the server runs, and its host, port, database and user`,
     { cause: error },
   )
 }

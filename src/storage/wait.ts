@@ -1,7 +1,7 @@
 // Opening the storage at start, when it may still be starting itself.
 
-import { setTimeout as sleep } from 'node:timers/promises'
-import { isAppError } from '../errors.ts'
+import { type AppError, isAppError } from '../errors.ts'
+import { openPatiently } from '../lib/open-patiently.ts'
 import type { Logger } from '../observability/logger.ts'
 import { openStorage, type StorageOptions } from './open.ts'
 import type { Storage } from './storage.ts'
@@ -23,29 +23,22 @@ export async function waitForStorage(
   options: StorageOptions,
   { timeoutMs, log, signal, everyMs = 1_000 }: WaitOptions,
 ): Promise<Storage> {
-  const startedAt = performance.now()
-  for (;;) {
-    signal?.throwIfAborted()
-    try {
-      return await openStorage(options)
-    } catch (error) {
-      // What a folder is refused for does not pass.
-      if (options.kind === 'filesystem' || !isAppError(error, 'storage_failed')) throw error
-      const waitedMs = performance.now() - startedAt
-      if (waitedMs + everyMs > timeoutMs) throw gaveUp(error, waitedMs)
-      const left = Math.round((timeoutMs - waitedMs) / 1_000)
-      log.warn(`${error.message} Trying again for ${left} s.`)
-      await sleep(everyMs, undefined, { signal }).catch(() => {})
-    }
-  }
+  // What a folder is refused for does not pass.
+  const mayPass = (error: unknown): error is AppError =>
+    options.kind !== 'filesystem' && isAppError(error, 'storage_failed')
+  return await openPatiently(() => openStorage(options), {
+    timeoutMs,
+    everyMs,
+    signal,
+    mayPass,
+    onWait: ({ message }, seconds) => log.warn(`${message} Trying again for ${seconds} s.`),
+    gaveUp,
+  })
 }
 
-function gaveUp(error: Error, waitedMs: number): Error {
-  const seconds = Math.round(waitedMs / 1_000)
+function gaveUp(error: Error, seconds: number): Error {
   return new Error(
     `${error.message} Gave up after ${seconds} s: check S3_ENDPOINT and the network.`,
-    {
-      cause: error,
-    },
+    { cause: error },
   )
 }
