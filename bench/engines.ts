@@ -47,7 +47,7 @@ export const enginesBench: Bench = {
       report(`${subject.what}: warm`)
     }
     for (let n = 1; n <= ROUNDS; n++) {
-      const bare = await rates.loop()
+      const { rate: bare } = await rates.loop()
       for (const { what, api, worker, rounds } of subjects) {
         using apiMemory = watchMemory(api.pid)
         using workerMemory = watchMemory(worker.pid)

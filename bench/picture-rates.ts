@@ -17,11 +17,18 @@ const LOOP = fileURLToPath(new URL('sharp-loop.ts', import.meta.url))
 /** Of a round. */
 export const PICTURES = PRODUCTS * PICTURES_EACH
 
+export interface LoopRate {
+  /** Pictures a second. */
+  rate: number
+  /** Processor time of each, milliseconds. */
+  cpuMs: number
+}
+
 export interface PictureRates extends AsyncDisposable {
   /** Which picture it is. */
   name: string
-  /** Pictures a second, with as many at once as a service has children. */
-  loop(): Promise<number>
+  /** With as many at once as a service has children. */
+  loop(): Promise<LoopRate>
   /** Pictures a second, from the first POST until all are ready. */
   pipeline(url: string): Promise<number>
   /** Rounds that are not measured: a service is a fifth slower until its code is compiled. */
@@ -53,8 +60,9 @@ async function runPipeline(url: string, origin: PictureOrigin, products: number)
   return (products * PICTURES_EACH * 1000) / (performance.now() - startedAt)
 }
 
-async function runLoop(file: string): Promise<number> {
+async function runLoop(file: string): Promise<LoopRate> {
   const args = [LOOP, file, String(PICTURES), String(availableParallelism())]
   const { stdout } = await promisify(execFile)(process.execPath, args)
-  return (PICTURES * 1000) / Number(stdout)
+  const { elapsedMs, cpuMs } = JSON.parse(stdout)
+  return { rate: (PICTURES * 1000) / elapsedMs, cpuMs: cpuMs / PICTURES }
 }

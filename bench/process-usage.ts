@@ -36,8 +36,18 @@ export function watchMemory(pid: number, everyMs = 100): { peak: Memory } & Disp
 /** Processor time of the process itself so far, user and system, milliseconds. */
 export async function cpuMsOf(pid: number): Promise<number> {
   const fields = await statFields(pid)
-  const ticks = Number(fields[11]) + Number(fields[12])
-  return (ticks * 1000) / TICKS_PER_SECOND
+  return msOf(fields.slice(11, 13))
+}
+
+/** That of what it has started so far, whether it still runs or was waited for. */
+export async function childrenCpuMsOf(pid: number): Promise<number> {
+  const ended = msOf((await statFields(pid)).slice(13, 15))
+  const running = await Promise.all((await descendantsOf(pid)).map(cpuMsOf))
+  return running.reduce((sum, ms) => sum + ms, ended)
+}
+
+function msOf(ticks: readonly string[]): number {
+  return (ticks.map(Number).reduce((sum, each) => sum + each, 0) * 1000) / TICKS_PER_SECOND
 }
 
 /** As the kernel lists them, for each thread those that it started: looking through all processes costs milliseconds. */
