@@ -1,10 +1,11 @@
 // Bells from Kafka. A record is read when there is room for its call, and counts as done as soon as it was
 // answered: no slow picture holds back its partition, and what was not answered comes again, here or elsewhere.
 
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type ReasonHeaders, type Verdict } from './judge.ts'
-import { type KafkaMessage, openMembership } from './kafka-membership.ts'
+import { type KafkaMessage, type MembershipOptions, openMembership } from './kafka-membership.ts'
 import type { Publisher } from './kafka-publisher.ts'
 import { type KafkaServer, plain } from './kafka-server.ts'
 import { deadOf, type Topology } from './kafka-topology.ts'
@@ -35,10 +36,11 @@ const TRIES = 20
 export async function listen(options: ListenerOptions): Promise<void> {
   const { signal, trouble } = options
   const desk = createDesk(options)
+  const instance = randomUUID()
   let pauseMs = FIRST_PAUSE_MS
   while (!signal.aborted) {
     try {
-      await attend(options, desk, () => {
+      await attend({ ...options, instance }, desk, () => {
         trouble.end(PART)
         pauseMs = FIRST_PAUSE_MS
       })
@@ -54,11 +56,11 @@ export async function listen(options: ListenerOptions): Promise<void> {
 
 /** Is a member of the group until that fails or `signal` is aborted. */
 async function attend(
-  { server, topology, signal }: ListenerOptions,
+  { server, topology, instance, signal }: MembershipOptions,
   desk: Desk,
   onReady: () => void,
 ): Promise<void> {
-  await using membership = await openMembership({ server, topology, signal })
+  await using membership = await openMembership({ server, topology, instance, signal })
   if (signal.aborted) return
   onReady()
   const take = () => {

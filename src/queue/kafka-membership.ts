@@ -35,6 +35,8 @@ export interface Membership extends AsyncDisposable {
 export interface MembershipOptions {
   server: KafkaServer
   topology: Topology
+  /** Of one listener, in one membership after the other: the group need not wait for the death of the former. */
+  instance: string
   signal: AbortSignal
 }
 
@@ -51,7 +53,7 @@ const TELLING_MS = 2_000
 
 /** Throws what the library throws, and when `signal` is aborted before the group has answered. */
 export async function openMembership(options: MembershipOptions): Promise<Membership> {
-  const { server, topology, signal } = options
+  const { server, topology, instance, signal } = options
   const { topic, group } = topology
   const over = new AbortController()
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
@@ -60,6 +62,7 @@ export async function openMembership(options: MembershipOptions): Promise<Member
   const consumer = new Consumer({
     ...clientOptions(server, 'listening'),
     groupId: group,
+    groupInstanceId: instance,
     autocommit: false,
     sessionTimeout: SESSION_MS,
     rebalanceTimeout: REBALANCE_MS,
