@@ -7,21 +7,16 @@ import { connect } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '../../src/app/free-port.ts'
-import { type Running, run, start, until } from '../processes.ts'
+import { run } from '../processes.ts'
+import { type Engine, startEngine } from './engine.ts'
 
-export interface KafkaServer extends AsyncDisposable {
+export interface KafkaServer extends Omit<Engine, 'signal'> {
   /** `127.0.0.1:port`, for whoever comes. */
   readonly address: string
   /** The port of the listener that asks for the user and the password. */
   readonly saslPort: number
   /** The port of the listener with TLS; 0 without a certificate. */
   readonly tlsPort: number
-  /** Politely, with everything on disk; resolves when it is gone. */
-  stop(): Promise<void>
-  /** As `kill -9`. */
-  kill(): Promise<void>
-  /** On what it has kept; resolves when clients are answered. */
-  start(): Promise<void>
 }
 
 export interface KafkaServerOptions {
@@ -36,7 +31,6 @@ const FOLDER = join(CACHE, 'vitrine', `kafka-${VERSION}`)
 const JARS = join(FOLDER, 'jars')
 /** 3 to 5 s on two idle cores. */
 const START_TIMEOUT_MS = 90_000
-const STOP_TIMEOUT_MS = 30_000
 const HOST = '127.0.0.1'
 /** Compiling less, it is up in half the time. */
 const JVM = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', join(JARS, '*')]
@@ -82,46 +76,24 @@ export async function startKafkaServer({
   const options = { cwd: folder, ...(signal && { signal }) }
   const format = ['kafka.tools.StorageTool', 'format', ...formatOf(file)]
   await run('java', [...JVM, ...format], { ...options, onLine: () => {} })
-
-  const written: string[] = []
-  let server: Running | undefined
-  const launch = async () => {
-    // Ends with this process, even if that is killed.
-    const command = ['--pdeathsig', 'TERM', 'java', ...JVM, 'kafka.Kafka', file]
-    const launched = start('setpriv', command, {
-      ...options,
-      onLine: (line) => written.push(line),
-    })
-    server = launched
-    let hasEnded = false
-    void launched.ended.then(() => {
-      hasEnded = true
-    })
-    const isUp = () => (hasEnded ? undefined : greet(port))
-    await until(isUp, { timeoutMs: START_TIMEOUT_MS, signal })
-    if (hasEnded) throw new Error(`Kafka did not start: ${written.join('\n')}`)
-  }
-  const kill = async () => {
-    await server?.[Symbol.asyncDispose]()
-    server = undefined
-  }
-  const stop = async () => {
-    server?.terminate()
-    const timer = setTimeout(() => void kill(), STOP_TIMEOUT_MS)
-    await server?.ended
-    clearTimeout(timer)
-    await kill()
-  }
-  starting.defer(kill)
-  await launch()
+  const engine = starting.use(
+    await startEngine({
+      name: 'Kafka',
+      command: 'java',
+      args: [...JVM, 'kafka.Kafka', file],
+      options,
+      greet: () => greet(port),
+      startTimeoutMs: START_TIMEOUT_MS,
+    }),
+  )
   const everything = starting.move()
   return {
     address: `${HOST}:${port}`,
     saslPort,
     tlsPort,
-    stop,
-    kill,
-    start: launch,
+    stop: engine.stop,
+    kill: engine.kill,
+    start: engine.start,
     [Symbol.asyncDispose]: () => everything.disposeAsync(),
   }
 }

@@ -7,18 +7,13 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '../../src/app/free-port.ts'
-import { type Running, type RunOptions, run, start, until } from '../processes.ts'
+import { run } from '../processes.ts'
+import { type Engine, startEngine, startTied } from './engine.ts'
 
-export interface RabbitmqServer extends AsyncDisposable {
+export interface RabbitmqServer extends Omit<Engine, 'signal'> {
   /** User `guest`, password `guest`. */
   readonly url: string
   readonly port: number
-  /** Politely, with everything on disk; resolves when it is gone. */
-  stop(): Promise<void>
-  /** As `kill -9` and power cuts do. */
-  kill(): Promise<void>
-  /** On what it has kept; resolves when clients may connect. */
-  start(): Promise<void>
   /** Its own tool: `rabbitmqctl`, with these arguments. Returns what it prints. */
   ctl(...args: string[]): Promise<string>
 }
@@ -26,7 +21,6 @@ export interface RabbitmqServer extends AsyncDisposable {
 const BINARIES = '/usr/lib/rabbitmq/bin'
 /** 3 to 5 s on two idle cores. */
 const START_TIMEOUT_MS = 90_000
-const STOP_TIMEOUT_MS = 30_000
 
 export const isRabbitmqInstalled = existsSync(join(BINARIES, 'rabbitmq-server'))
 
@@ -47,51 +41,26 @@ export async function startRabbitmqServer({
   const env = await settings({ folder, host, port, mapperPort, clusterPort })
   const options = { cwd: folder, env, ...(signal && { signal }) }
   starting.use(startTied('epmd', ['-address', host, '-port', String(mapperPort)], options))
-
-  const written: string[] = []
-  let server: Running | undefined
-  const launch = async () => {
-    const launched = startTied(join(BINARIES, 'rabbitmq-server'), [], {
-      ...options,
-      onLine: (line) => written.push(line),
-    })
-    server = launched
-    let hasEnded = false
-    void launched.ended.then(() => {
-      hasEnded = true
-    })
-    const isUp = () => (hasEnded ? undefined : greet(host, port))
-    await until(isUp, { timeoutMs: START_TIMEOUT_MS, signal })
-    if (hasEnded) throw new Error(`RabbitMQ did not start: ${written.join('\n')}`)
-  }
-  const kill = async () => {
-    await server?.[Symbol.asyncDispose]()
-    server = undefined
-  }
-  const stop = async () => {
-    server?.terminate()
-    const timer = setTimeout(() => void kill(), STOP_TIMEOUT_MS)
-    await server?.ended
-    clearTimeout(timer)
-    await kill()
-  }
-  starting.defer(kill)
-  await launch()
+  const engine = starting.use(
+    await startEngine({
+      name: 'RabbitMQ',
+      command: join(BINARIES, 'rabbitmq-server'),
+      args: [],
+      options,
+      greet: () => greet(host, port),
+      startTimeoutMs: START_TIMEOUT_MS,
+    }),
+  )
   const everything = starting.move()
   return {
     url: `amqp://guest:guest@${host}:${port}`,
     port,
-    stop,
-    kill,
-    start: launch,
+    stop: engine.stop,
+    kill: engine.kill,
+    start: engine.start,
     ctl: (...args) => run(join(BINARIES, 'rabbitmqctl'), ['--quiet', ...args], options),
     [Symbol.asyncDispose]: () => everything.disposeAsync(),
   }
-}
-
-/** Ends with this process, even if that is killed. */
-function startTied(command: string, args: readonly string[], options: RunOptions): Running {
-  return start('setpriv', ['--pdeathsig', 'TERM', command, ...args], options)
 }
 
 interface Place {

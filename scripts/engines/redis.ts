@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '../../src/app/free-port.ts'
-import { type Running, start, until } from '../processes.ts'
+import { startEngine } from './engine.ts'
 
 export interface RedisProcess extends AsyncDisposable {
   readonly url: string
@@ -52,31 +52,25 @@ export async function startRedisServer({
     settings.push('--tls-port', String(tlsPort), '--tls-auth-clients', 'no')
     settings.push('--tls-key-file', key, '--tls-cert-file', cert)
   }
-  let server: Running | undefined
-  const launch = async () => {
-    // Ends with this process, even if that is killed.
-    const command = ['--pdeathsig', 'TERM', BINARY, ...settings]
-    server = start('setpriv', command, { ...options, onLine: () => {} })
-    await until(() => greet(host, port), { timeoutMs: START_TIMEOUT_MS, signal })
-  }
-  const kill = async () => {
-    await server?.[Symbol.asyncDispose]()
-    server = undefined
-  }
-  starting.defer(kill)
-  await launch()
+  const engine = starting.use(
+    await startEngine({
+      name: 'Redis',
+      command: BINARY,
+      args: settings,
+      options,
+      greet: () => greet(host, port),
+      startTimeoutMs: START_TIMEOUT_MS,
+    }),
+  )
   const everything = starting.move()
-  const signalTo = (name: NodeJS.Signals) => {
-    if (server) process.kill(server.pid, name)
-  }
   return {
     url: `redis://${host}:${port}`,
     port,
     tlsPort,
-    kill,
-    start: launch,
-    pause: () => signalTo('SIGSTOP'),
-    resume: () => signalTo('SIGCONT'),
+    kill: engine.kill,
+    start: engine.start,
+    pause: () => engine.signal('SIGSTOP'),
+    resume: () => engine.signal('SIGCONT'),
     [Symbol.asyncDispose]: () => everything.disposeAsync(),
   }
 }

@@ -6,7 +6,8 @@ import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { findFreePort } from '../../src/app/free-port.ts'
-import { type Running, run, start, until } from '../processes.ts'
+import { run } from '../processes.ts'
+import { startEngine } from './engine.ts'
 
 export interface S3Server extends AsyncDisposable {
   /** With the keys of its owner: `http://key:secret@127.0.0.1:port`. */
@@ -54,25 +55,22 @@ export async function startVersitygw({ signal }: { signal?: AbortSignal } = {}):
   const host = '127.0.0.1'
   const port = await findFreePort(host)
   const address = `${host}:${port}`
-  let server: Running | undefined
-  const stop = async () => {
-    await server?.[Symbol.asyncDispose]()
-    server = undefined
-  }
-  const launch = async () => {
-    const users = ['--iam-dir', join(folder, 'users')]
-    const args = ['--port', address, ...users, '--quiet', '--keep-alive', 'posix', data]
-    const options = { cwd: folder, env: KEYS, onLine: () => {}, ...(signal && { signal }) }
-    server = start(BINARY, args, options)
-    await until(() => fetch(`http://${address}/`), { timeoutMs: START_TIMEOUT_MS, signal })
-  }
-  starting.defer(stop)
-  await launch()
+  const users = ['--iam-dir', join(folder, 'users')]
+  const engine = starting.use(
+    await startEngine({
+      name: 'versitygw',
+      command: BINARY,
+      args: ['--port', address, ...users, '--quiet', '--keep-alive', 'posix', data],
+      options: { cwd: folder, env: KEYS, ...(signal && { signal }) },
+      greet: () => fetch(`http://${address}/`),
+      startTimeoutMs: START_TIMEOUT_MS,
+    }),
+  )
   const everything = starting.move()
   return {
     url: `http://${KEYS.ROOT_ACCESS_KEY}:${KEYS.ROOT_SECRET_KEY}@${address}`,
-    stop,
-    start: launch,
+    stop: engine.kill,
+    start: engine.start,
     addUser: async ({ accessKeyId, secretAccessKey }) => {
       const owner = ['--access', KEYS.ROOT_ACCESS_KEY, '--secret', KEYS.ROOT_SECRET_KEY]
       const user = ['--access', accessKeyId, '--secret', secretAccessKey, '--role', 'user']
