@@ -6,7 +6,12 @@ import { execFile } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
 import packageJson from '../../package.json' with { type: 'json' }
 import { findFreePort } from '../../src/app/free-port.ts'
-import { type Container, type Containers, prepareContainers } from '../support/container.ts'
+import {
+  type Container,
+  type Containers,
+  noContainers,
+  prepareContainers,
+} from '../support/container.ts'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Image, readImage } from '../support/image.ts'
@@ -24,9 +29,8 @@ test('the image is of this release, on the Node.js that it is written for', asyn
 
 /** The pictures of these tests lie on this machine. */
 const allowed = { OUTBOUND_ALLOW: '127.0.0.1/32' }
-const skip = process.getuid?.() === 0 ? false : 'only root can start something as another user'
 
-describe('the image, started', { skip }, () => {
+describe('the image, started', { skip: noContainers() }, () => {
   const stack = new AsyncDisposableStack()
   let image: Image
   let containers: Containers

@@ -2,7 +2,7 @@
 // own, as the image's user and without capabilities. It shares the machine's network. Root can do that
 // with the tools of any Linux.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -29,6 +29,17 @@ export interface ContainerOptions {
 
 export interface Containers extends AsyncDisposable {
   start(options: ContainerOptions): Container
+}
+
+/** For the option `skip` of a test. */
+export function noContainers(): string | false {
+  if (process.getuid?.() !== 0) return 'only root can start something as another user'
+  try {
+    execFileSync('unshare', ['--mount', '--pid', '--fork', 'true'], { stdio: 'ignore' })
+    return false
+  } catch {
+    return 'this machine gives no namespaces'
+  }
 }
 
 /**
