@@ -9,7 +9,6 @@ import Fastify, {
   type FastifyRequest,
   type RawServerDefault,
 } from 'fastify'
-import { AppError } from '../errors.ts'
 import type { EventFeed } from '../events/feed.ts'
 import type { Images } from '../images/image.ts'
 import type { Health } from '../observability/health.ts'
@@ -31,6 +30,7 @@ import { sendProblem } from './problem.ts'
 import { parseQuery } from './query.ts'
 import { requestIdOf } from './request-id.ts'
 import { logRequest } from './request-log.ts'
+import { refusalOf } from './request-refusal.ts'
 import { toRoutePath } from './route-path.ts'
 import { registerEventRoutes } from './routes/events.ts'
 import { registerHealthRoutes } from './routes/health.ts'
@@ -85,7 +85,6 @@ const defaultTimeouts: ServerTimeouts = {
 }
 
 const CLOSE_IDLE_EVERY_MS = 50
-const EXPECTATION_FAILED = 417
 
 /**
  * A server that does not listen yet. `close()` says that it is not ready, after `drainMs` takes no new
@@ -186,31 +185,6 @@ function closeConnectionsOnceIdle(server: Server): void {
 function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id)
   reply.header('x-content-type-options', 'nosniff')
-}
-
-/** What Node would answer without a body, or let pass. */
-function refusalOf({ raw }: FastifyRequest): { error: AppError; status?: number } | undefined {
-  const { headers, rawHeaders, httpVersion } = raw
-  // RFC 9112 §3.2: neither without a Host nor with two, of which others may see the other one.
-  if (headers.host === undefined && httpVersion === '1.1') {
-    return { error: new AppError('invalid_input', 'The Host header is missing.') }
-  }
-  if (countOf('host', rawHeaders) > 1) {
-    return { error: new AppError('invalid_input', 'There is more than one Host header.') }
-  }
-  if (headers.expect === undefined || /^100-continue$/i.test(headers.expect)) return undefined
-  const error = new AppError('invalid_input', 'Nothing but 100-continue can be expected.')
-  return { error, status: EXPECTATION_FAILED }
-}
-
-/** `raw` is names and values by turns, as they came. */
-function countOf(name: string, raw: readonly string[]): number {
-  let count = 0
-  for (let at = 0; at < raw.length; at += 2) {
-    const other = raw[at] ?? ''
-    if (other.length === name.length && other.toLowerCase() === name) count++
-  }
-  return count
 }
 
 function fastifyOptions(
