@@ -43,7 +43,8 @@ export interface Queue extends AsyncDisposable {
   /**
    * Calls `handler` for each announced id, with at most `concurrency` calls under way. The bell is
    * acknowledged when the handler resolves: when the job was claimed or refused, not when its work
-   * is done; a handler that rejects is logged, and its bell is lost. Survives outages by itself. Resolves once `signal` aborted and all calls settled; never rejects.
+   * is done; a handler that rejects is logged, and its bell is lost. Survives outages by itself. Resolves
+   * once `signal` aborted and all calls settled; never rejects.
    */
   listen(handler: BellHandler, options: { concurrency: number; signal: AbortSignal }): Promise<void>
   /** Resolves when announcements can be taken; throws `unavailable` otherwise. */
