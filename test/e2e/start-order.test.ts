@@ -83,18 +83,21 @@ describeOnAllEngines('api and worker that come before their engines', () => {
     assert.match(late.output(), /cannot start: .*Gave up after .*check S3_ENDPOINT/)
   })
 
-  test('wait for a database and a bucket that let in and say nothing as for those that are away', async () => {
+  test('are held up by engines that let in and say nothing no more than by those that are away', async () => {
     const { gates, ...environment } = await openAll()
-    for (const gate of [gates.database, gates.storage]) {
+    for (const gate of Object.values(gates)) {
       await gate.open()
       gate.silence()
     }
-    const worker = await start({ ...environment, ROLE: 'worker' })
-    await waitsFor(worker, /PostgreSQL at .*trying again/)
+    const service = await start(environment)
+    await waitsFor(service, /PostgreSQL at .*trying again/)
     gates.database.speak()
-    await waitsFor(worker, /the bucket .*did not answer in time\. Trying again/)
+    await waitsFor(service, /the bucket .*did not answer in time\. Trying again/)
     gates.storage.speak()
-    await gates.queue.open()
-    await ready(worker)
+    const told = await eventually(() => readiness(service), 20_000)
+    assert.deepEqual(told, { status: 503, failing: ['cache', 'queue'] })
+    gates.queue.speak()
+    gates.cache.speak()
+    await ready(service)
   })
 })
