@@ -9,7 +9,6 @@ const setting = (fields: Partial<EffectiveSetting>): EffectiveSetting => ({
   value: '8080',
   source: 'default',
   key: fields.name ?? 'PORT',
-  hasEffect: true,
   ...fields,
 })
 
@@ -20,7 +19,6 @@ const settings = [
   setting({ name: 'LOG_LEVELS', value: undefined }),
   setting({ name: 'DB_PASSWORD', value: '********', source: '.env', key: 'DB_PASS' }),
   setting({ name: 'OUTBOUND_ALLOW', value: '10.0.0.0/8,'.repeat(8), source: 'environment' }),
-  setting({ name: 'REDIS_HOST', value: '********', source: '.env', hasEffect: false }),
 ]
 
 const widthOf = (table: string) => Math.max(...table.split('\n').map((line) => line.length))
@@ -33,7 +31,6 @@ describe('vitrine config', () => {
       ['PORT', '8080', 'config.yaml: server.port'],
       ['LOG_LEVELS', '-', 'default'],
       ['DB_PASSWORD', '\\*{8}', '.env: DB_PASS'],
-      ['REDIS_HOST', '\\(no effect\\)', '.env'],
       ['JOB_LEASE', '20s', 'config.yaml'],
     ]) {
       const row = lines.find((line) => line.startsWith(`  ${name} `))
@@ -68,9 +65,7 @@ describe('vitrine config', () => {
       value: '8080',
       source: 'config.yaml',
       key: 'server.port',
-      has_effect: true,
     })
     assert.equal(printed.LOG_LEVELS.value, null)
-    assert.equal(printed.REDIS_HOST.has_effect, false)
   })
 })

@@ -35,9 +35,9 @@ export function renderSettingsTable(settings: readonly EffectiveSetting[]): stri
 
 /** `{ "PORT": { "value": "8080", "source": "default", … }, … }`; `value` is null where there is none. */
 export function renderSettingsJson(settings: readonly EffectiveSetting[]): string {
-  const entries = settings.map(({ name, value = null, source, key, hasEffect }) => [
+  const entries = settings.map(({ name, value = null, source, key }) => [
     name,
-    { value, source, key, has_effect: hasEffect },
+    { value, source, key },
   ])
   return `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`
 }
@@ -45,8 +45,7 @@ export function renderSettingsJson(settings: readonly EffectiveSetting[]): strin
 /** One row, and one more for each further piece of a long value. */
 function rows(setting: EffectiveSetting | undefined): string[] {
   if (!setting) return []
-  const shown = setting.hasEffect || setting.source === 'default' ? setting.value : '(no effect)'
-  const [first = '-', ...further] = shown?.match(piecesOfValue) ?? []
+  const [first = '-', ...further] = setting.value?.match(piecesOfValue) ?? []
   const head = `  ${setting.name.padEnd(NAME_WIDTH)}${first.padEnd(VALUE_WIDTH)}  ${origin(setting)}`
   return [head, ...further.map((piece) => `  ${' '.repeat(NAME_WIDTH)}${piece}`)]
 }

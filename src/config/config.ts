@@ -110,10 +110,10 @@ export function loadConfig({
   const queue = chooseQueue(resolved, cwd)
   const sharedCache = chooseSharedCache(resolved, cwd)
 
-  const steps = [sources, resolved, database, storage, queue, sharedCache]
-  const warnings = steps.flatMap((step) => step.warnings)
+  const choices = [database, storage, queue, sharedCache]
+  const warnings = [sources, ...choices].flatMap((step) => step.warnings)
   const mistakes = [
-    ...steps.flatMap((step) => step.mistakes),
+    ...[sources, resolved, ...choices].flatMap((step) => step.mistakes),
     ...brokenRules(resolved, database.config.engine),
   ]
   if (mistakes.length > 0) throw new ConfigError(mistakes, warnings)

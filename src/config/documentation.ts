@@ -1,6 +1,5 @@
 // docs/configuration.md, made from the settings table.
 
-import { worksInstead } from './engine-settings.ts'
 import { type SettingName, settingGroups, settingOf } from './settings.ts'
 
 const introduction = `# Configuration
@@ -61,10 +60,6 @@ function defaultOf(name: SettingName): string {
 }
 
 function meaningOf(name: SettingName): string {
-  const { description, unsupported, secret } = settingOf(name)
-  const sentences = [description]
-  if (secret === 'whole') sentences.push('Secret: shown nowhere.')
-  if (unsupported)
-    sentences.push(`Without effect in this release: ${worksInstead[unsupported]} instead.`)
-  return sentences.join(' ')
+  const { description, secret } = settingOf(name)
+  return secret === 'whole' ? `${description} Secret: shown nowhere.` : description
 }

@@ -13,8 +13,6 @@ export interface EffectiveSetting {
   readonly source: string
   /** The name or nested key under which the source has it; the setting's own name for a default. */
   readonly key: string
-  /** False for a setting that was accepted and does nothing in this release. */
-  readonly hasEffect: boolean
 }
 
 /** Every setting of the table, in its order. `derived` holds the defaults that depend on other settings. */
@@ -24,13 +22,12 @@ export function effectiveSettings(
 ): EffectiveSetting[] {
   return settingNames.map((name) => {
     const setting = settingOf(name)
-    const hasEffect = setting.unsupported === undefined
     const chosen = given.get(name)
     if (!chosen) {
       const value = setting.default ?? derived[name]
-      return { name, value, source: 'default', key: name, hasEffect }
+      return { name, value, source: 'default', key: name }
     }
     const value = masked(chosen.text, setting)
-    return { name, value, source: chosen.source, key: chosen.key, hasEffect }
+    return { name, value, source: chosen.source, key: chosen.key }
   })
 }

@@ -4,9 +4,9 @@ import type { Setting } from './setting.ts'
 
 const MASK = '********'
 
-/** A value that was accepted, its secrets masked. Values without effect were not even read: they stay unseen. */
-export function masked(text: string, { secret, unsupported }: Setting): string {
-  if (secret === 'whole' || unsupported) return MASK
+/** A value that was accepted, its secrets masked. */
+export function masked(text: string, { secret }: Setting): string {
+  if (secret === 'whole') return MASK
   return secret === 'url' ? maskUrl(text) : text
 }
 

@@ -1,6 +1,7 @@
 // The settings that choose and reach the queue.
 
-import { amqpUrl } from './amqp-url.ts'
+import { type AmqpUrl, amqpUrl } from './amqp-url.ts'
+import { type KafkaBroker, kafkaBrokers } from './kafka-brokers.ts'
 import type { SettingTable } from './setting.ts'
 import { host, integer, isOneLine, oneOf, path, type ValueType } from './value-types.ts'
 
@@ -14,17 +15,34 @@ const queueName: ValueType<string> = {
       : undefined,
 }
 
+interface QueueUrl {
+  readonly amqp?: AmqpUrl
+  readonly brokers?: readonly KafkaBroker[]
+}
+
+const queueUrl: ValueType<QueueUrl> = {
+  name: 'URL',
+  expects: `${amqpUrl.expects}; or kafka://host:port,host:port`,
+  parse: (value) => {
+    const brokers = /^kafka:/i.test(value) ? kafkaBrokers.parse(value) : undefined
+    if (brokers) return { brokers }
+    const amqp = amqpUrl.parse(value)
+    return amqp && { amqp }
+  },
+}
+
 export const queueSettings = {
   QUEUE_URL: {
-    type: amqpUrl,
+    type: queueUrl,
     secret: 'url',
-    description: 'RabbitMQ, as `RABBITMQ_URL` has it.',
+    description:
+      'RabbitMQ as `RABBITMQ_URL` has it, or Kafka as `KAFKA_BROKERS` has it, with `kafka://` before.',
   },
   RABBITMQ_URL: {
     type: amqpUrl,
     secret: 'url',
     description:
-      'RabbitMQ as `amqp://user:password@host:port/vhost`, or `amqps://…` with TLS. Without it and without `RABBITMQ_HOST` the database itself wakes the workers.',
+      'RabbitMQ as `amqp://user:password@host:port/vhost`, or `amqps://…` with TLS. Without it, `RABBITMQ_HOST` and `KAFKA_BROKERS` the database itself wakes the workers.',
   },
   RABBITMQ_HOST: {
     type: host,

@@ -1,7 +1,6 @@
 // Decides what counts when several sources speak, and parses it. The strongest source that mentions a
 // setting wins, under whatever name; an empty value means the default, and so hides weaker sources.
 
-import { worksInstead } from './engine-settings.ts'
 import { isRepeatable } from './masking.ts'
 import type { Setting } from './setting.ts'
 import { type SettingName, settingNames, settingOf, type Values } from './settings.ts'
@@ -14,7 +13,6 @@ export interface Resolved {
   /** Settings whose value is a mistake; their place in `values` holds the default. */
   readonly atFault: ReadonlySet<SettingName>
   readonly mistakes: readonly string[]
-  readonly warnings: readonly string[]
 }
 
 /** Never throws. */
@@ -23,7 +21,6 @@ export function resolve({ layers }: Sources): Resolved {
   const given = new Map<SettingName, Given>()
   const atFault = new Set<SettingName>()
   const mistakes: string[] = []
-  const warnings: string[] = []
 
   for (const name of settingNames) {
     const setting = settingOf(name)
@@ -35,11 +32,10 @@ export function resolve({ layers }: Sources): Resolved {
       mistakes.push(judged.mistake)
       atFault.add(name)
     }
-    if (judged?.warning !== undefined) warnings.push(judged.warning)
     values[name] = judged?.value ?? (setting.default && setting.type.parse(setting.default))
   }
   // The table's own types say what each parser returns; one object cannot be built that way.
-  return { values: values as Values, given, atFault, mistakes, warnings }
+  return { values: values as Values, given, atFault, mistakes }
 }
 
 /** `DB_PASS (.env)`: the key as it was written, and where. */
@@ -68,7 +64,6 @@ function strongest(
 interface Judgement {
   value?: unknown
   mistake?: string
-  warning?: string
 }
 
 function judge(setting: Setting, chosen: Given, candidates: readonly Given[]): Judgement {
@@ -77,10 +72,6 @@ function judge(setting: Setting, chosen: Given, candidates: readonly Given[]): J
     return {
       mistake: `${chosen.key} and ${rival.key} (${chosen.source}) are the same setting and differ: keep one of them`,
     }
-  }
-  if (setting.unsupported) {
-    const instead = worksInstead[setting.unsupported]
-    return { warning: `${describe(chosen)} has no effect in this release: ${instead} instead` }
   }
   const value = setting.type.parse(chosen.text)
   return value === undefined ? { mistake: malformed(setting, chosen) } : { value }

@@ -2,9 +2,6 @@
 
 import type { ValueType } from './value-types.ts'
 
-/** What a setting would choose an engine for. */
-export type Capability = 'queue'
-
 export interface Setting<T = unknown> {
   readonly type: ValueType<T>
   /** What a number counts, where the type does not say it. */
@@ -19,8 +16,6 @@ export interface Setting<T = unknown> {
   readonly yaml?: string
   /** Never shown: a password altogether, or in a URL what is not the address. */
   readonly secret?: 'whole' | 'url'
-  /** Names an engine that this release does not have: accepted with a warning. */
-  readonly unsupported?: Capability
   readonly description: string
 }
 

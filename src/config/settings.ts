@@ -3,7 +3,7 @@
 
 import { cacheSettings } from './cache-settings.ts'
 import { databaseSettings } from './database-settings.ts'
-import { engineSettings } from './engine-settings.ts'
+import { kafkaSettings } from './kafka-settings.ts'
 import { queueSettings } from './queue-settings.ts'
 import { serviceSettings } from './service-settings.ts'
 import type { Setting, SettingTable } from './setting.ts'
@@ -22,13 +22,13 @@ export const settings = {
   ...databaseSettings,
   ...storageSettings,
   ...queueSettings,
+  ...kafkaSettings,
   ...jobSettings,
   ...workerSettings,
   ...outboundSettings,
   ...pictureSettings,
   ...cacheSettings,
   ...eventSettings,
-  ...engineSettings,
 } as const satisfies SettingTable
 
 export type SettingName = keyof typeof settings
@@ -38,14 +38,13 @@ export const settingGroups: readonly { title: string; names: readonly SettingNam
   { title: 'Service', names: namesOf(serviceSettings) },
   { title: 'Database', names: namesOf(databaseSettings) },
   { title: 'Storage', names: namesOf(storageSettings) },
-  { title: 'Queue', names: namesOf(queueSettings) },
+  { title: 'Queue', names: namesOf({ ...queueSettings, ...kafkaSettings }) },
   { title: 'Jobs', names: namesOf(jobSettings) },
   { title: 'Worker', names: namesOf(workerSettings) },
   { title: 'Downloads', names: namesOf(outboundSettings) },
   { title: 'Pictures', names: namesOf(pictureSettings) },
   { title: 'Cache', names: namesOf(cacheSettings) },
   { title: 'Events', names: namesOf(eventSettings) },
-  { title: 'Engines of other releases', names: namesOf(engineSettings) },
 ]
 
 export const settingNames: readonly SettingName[] = namesOf(settings)

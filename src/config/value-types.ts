@@ -239,7 +239,7 @@ function formatQuantity(value: number, units: Units): string {
 }
 
 /** Undefined when one element is wrong or there is none at all: `,` and ` ` are typing errors. */
-function parseList<T>(
+export function parseList<T>(
   list: string,
   parse: (item: string) => T | undefined,
 ): readonly T[] | undefined {

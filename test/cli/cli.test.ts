@@ -64,7 +64,6 @@ test('an option beats the environment', async () => {
     value: '1234',
     source: 'command line',
     key: 'PORT',
-    has_effect: true,
   })
 })
 

@@ -114,7 +114,11 @@ describe('secrets', () => {
     .tuple(around, around, around)
     .map(([before, inside, after]) => `${before}${SECRET}${inside}${SECRET}${after}`)
   const secretUrl = fc
-    .tuple(fc.constantFrom('postgres', 'amqp', 'redis', 'https', 's3', 'x'), password, value)
+    .tuple(
+      fc.constantFrom('postgres', 'amqp', 'kafka', 'redis', 'https', 's3', 'x'),
+      password,
+      value,
+    )
     .map(([scheme, secret, rest]) => `${scheme}://user:${secret}@host${rest}`)
   const secretParameter = password.map((secret) => `postgres://host/db?password=${secret}`)
   const secretPath = password.map((secret) => `mysql:${secret}`)
@@ -124,7 +128,7 @@ describe('secrets', () => {
     {
       ...{ HOST: wrong, DB_HOST: wrong, LOG_LEVEL: wrong, OUTBOUND_ALLOW: wrong, PORT: wrong },
       ...{ AWS_REGION: wrong, S3_BUCKET_NAME: wrong, S3_URLS: wrong },
-      ...{ REDIS_ADDR: wrong, REDIS_HOST: wrong },
+      ...{ REDIS_ADDR: wrong, REDIS_HOST: wrong, KAFKA_BROKERS: wrong },
     },
     { requiredKeys: [] },
   )
@@ -132,7 +136,7 @@ describe('secrets', () => {
     {
       ...{ DB_PASS: password, REDIS_PASSWORD: password, AWS_ACCESS_KEY: password },
       ...{ AWS_SECRET_KEY: password, RABBITMQ_URL: anyUrl },
-      ...{ KAFKA_BROKERS: anyUrl },
+      ...{ KAFKA_SASL_PASSWORD: password },
     },
     { requiredKeys: [] },
   )

@@ -62,19 +62,22 @@ describe('the queue', () => {
     )
     assert.deepEqual(config.queue, { kind: 'rabbitmq', server, topology })
     assert.deepEqual(warnings, [
-      'rabbitmq.host (config.yaml) has no effect: RABBITMQ_URL (environment) says where RabbitMQ is',
+      'rabbitmq.host (config.yaml) has no effect: RABBITMQ_URL (environment) says where the queue is',
     ])
   })
 
   it('is not guessed at when two of one source differ', () => {
     assert.deepEqual(mistakes({ RABBITMQ_URL: 'amqp://mq', RABBITMQ_HOST: 'mq' }), [
-      'RABBITMQ_URL (environment) and RABBITMQ_HOST (environment) both say where RabbitMQ is: keep one of them',
+      'RABBITMQ_URL (environment) and RABBITMQ_HOST (environment) both say where the queue is: keep one of them',
+    ])
+    assert.deepEqual(mistakes({ RABBITMQ_URL: 'amqp://mq', KAFKA_BROKERS: 'kafka' }), [
+      'RABBITMQ_URL (environment) and KAFKA_BROKERS (environment) both say where the queue is: keep one of them',
     ])
   })
 
   it('needs an address, a name and a file that are right; no password is repeated', () => {
     const expected = /must be amqp:\/\/user:password@host:port\/vhost/
-    for (const QUEUE_URL of ['kafka://mq', 'amqp://u:s#cret@mq', 'mq']) {
+    for (const QUEUE_URL of ['kafka://u:secret@mq', 'amqp://u:s#cret@mq', 'mq']) {
       const [mistake = '', ...others] = mistakes({ QUEUE_URL })
       assert.match(mistake, expected)
       assert.doesNotMatch(mistake, /cret/)
@@ -91,14 +94,119 @@ describe('the queue', () => {
   it('warns of what has no effect', () => {
     const unused = { RABBITMQ_IMAGE_QUEUE: 'x', RABBITMQ_QUEUE_TYPE: 'classic' }
     assert.deepEqual(load(unused).warnings, [
-      'RABBITMQ_IMAGE_QUEUE (environment) has no effect: no RABBITMQ_URL is set',
-      'RABBITMQ_QUEUE_TYPE (environment) has no effect: no RABBITMQ_URL is set',
+      'RABBITMQ_IMAGE_QUEUE (environment) has no effect: RabbitMQ is not the queue',
+      'RABBITMQ_QUEUE_TYPE (environment) has no effect: RabbitMQ is not the queue',
     ])
     const plain = { RABBITMQ_URL: 'amqp://mq?heartbeat=1', RABBITMQ_CA_FILE: 'ca.pem' }
     assert.deepEqual(load(plain).warnings, [
       'parameters of the URL of RabbitMQ have no effect',
       'RABBITMQ_CA_FILE (environment) has no effect, because RabbitMQ is reached without TLS',
     ])
-    assert.match(load({ KAFKA_BROKERS: 'k:1' }).warnings[0]!, /RabbitMQ or the database itself/)
+  })
+})
+
+describe('the queue in Kafka', () => {
+  const brokersOf = (env: Record<string, string>) => {
+    const { queue } = load(env).config
+    return queue.kind === 'kafka' ? queue.server.brokers : undefined
+  }
+  const topology = { topic: 'image-processing', group: 'vitrine', partitions: 12 }
+
+  it('is there once its brokers are named, one or many, with the scheme or without', () => {
+    const one = [{ host: 'kafka', port: 9092 }]
+    const many = [...one, { host: '10.0.0.7', port: 9093 }, { host: 'fd00::7', port: 1 }]
+    for (const [name, value, brokers] of [
+      ['KAFKA_BROKERS', 'kafka', one],
+      ['KAFKA_BROKERS', 'kafka://kafka:9092', one],
+      ['QUEUE_URL', 'kafka://kafka:9092', one],
+      ['KAFKA_BROKERS', 'kafka:9092, 10.0.0.7:9093,[fd00::7]:1', many],
+      ['KAFKA_BROKERS', 'kafka://kafka,kafka://10.0.0.7:9093,kafka://[fd00::7]:1', many],
+      ['QUEUE_URL', 'kafka://kafka,10.0.0.7:9093,[fd00::7]:1', many],
+    ] as const)
+      assert.deepEqual(brokersOf({ [name]: value }), brokers)
+    const { config, warnings } = load({ KAFKA_BROKERS: 'kafka' })
+    const server = { brokers: one, tls: false }
+    assert.deepEqual(config.queue, { kind: 'kafka', server, topology })
+    assert.deepEqual(warnings, [])
+    const { config: byFile } = load({}, { 'config.yaml': 'kafka_brokers: [kafka, "kafka:9093"]\n' })
+    assert.equal(byFile.queue.kind === 'kafka' && byFile.queue.server.brokers.length, 2)
+  })
+
+  it('takes everything that is said of it', () => {
+    const env = {
+      KAFKA_BROKERS: 'kafka',
+      KAFKA_IMAGE_TOPIC: 'pictures.new',
+      KAFKA_GROUP: 'shop',
+      KAFKA_PARTITIONS: '3',
+      KAFKA_SASL_MECHANISM: 'SCRAM-SHA-256',
+      KAFKA_SASL_USERNAME: 'app',
+      KAFKA_SASL_PASSWORD: ' s:cret@ ',
+      KAFKA_TLS: 'true',
+      KAFKA_CA_FILE: 'ca.pem',
+    }
+    const { config, warnings, settings } = load(env, { 'ca.pem': PEM })
+    assert.deepEqual(warnings, [])
+    assert.deepEqual(config.queue, {
+      kind: 'kafka',
+      server: {
+        brokers: [{ host: 'kafka', port: 9092 }],
+        sasl: { mechanism: 'SCRAM-SHA-256', username: 'app', password: ' s:cret@ ' },
+        tls: { ca: PEM },
+      },
+      topology: { topic: 'pictures.new', group: 'shop', partitions: 3 },
+    })
+    assert.ok(!JSON.stringify(settings).includes('cret'))
+  })
+
+  it('needs addresses and names that are right, and both user and password', () => {
+    for (const KAFKA_BROKERS of [
+      ',',
+      'a,,b',
+      'a:0',
+      'a:66000',
+      'a b',
+      'u:secret@kafka',
+      'kafka://a/path',
+      'http://a',
+      'a:1:2',
+    ]) {
+      const [mistake = '', ...others] = mistakes({ KAFKA_BROKERS })
+      assert.match(mistake, /must be a list of brokers/)
+      assert.doesNotMatch(mistake, /secret/)
+      assert.deepEqual(others, [])
+    }
+    const KAFKA_BROKERS = 'kafka'
+    for (const KAFKA_IMAGE_TOPIC of ['a b', '..', 'x'.repeat(201), 'a/b'])
+      assert.match(
+        mistakes({ KAFKA_BROKERS, KAFKA_IMAGE_TOPIC })[0]!,
+        /name of at most 200 letters/,
+      )
+    assert.deepEqual(mistakes({ KAFKA_BROKERS, KAFKA_SASL_USERNAME: 'app' }), [
+      'KAFKA_SASL_USERNAME (environment) needs KAFKA_SASL_PASSWORD beside it',
+    ])
+    assert.deepEqual(mistakes({ KAFKA_BROKERS, KAFKA_SASL_PASSWORD: 'x' }), [
+      'KAFKA_SASL_PASSWORD (environment) needs KAFKA_SASL_USERNAME beside it',
+    ])
+    assert.deepEqual(mistakes({ KAFKA_BROKERS, KAFKA_TLS: 'yes', KAFKA_CA_FILE: 'none.pem' }), [
+      'KAFKA_CA_FILE must name a file of PEM certificates: ENOENT',
+    ])
+  })
+
+  it('warns of what has no effect', () => {
+    assert.deepEqual(load({ KAFKA_GROUP: 'shop', KAFKA_TLS: 'true' }).warnings, [
+      'KAFKA_GROUP (environment) has no effect: Kafka is not the queue',
+      'KAFKA_TLS (environment) has no effect: Kafka is not the queue',
+    ])
+    const env = {
+      KAFKA_BROKERS: 'kafka',
+      KAFKA_CA_FILE: 'ca.pem',
+      KAFKA_SASL_MECHANISM: 'plain',
+      RABBITMQ_IMAGE_QUEUE: 'x',
+    }
+    assert.deepEqual(load(env).warnings, [
+      'RABBITMQ_IMAGE_QUEUE (environment) has no effect: RabbitMQ is not the queue',
+      'KAFKA_SASL_MECHANISM (environment) has no effect: no KAFKA_SASL_USERNAME is set',
+      'KAFKA_CA_FILE (environment) has no effect, because Kafka is reached without TLS',
+    ])
   })
 })
