@@ -183,9 +183,24 @@ test('what has to be filled in is asked for, and shown to nobody else', async ()
   assert.ok(ours().every(([, { env_file }]) => env_file === '.env'))
 })
 
-test('from outside this machine, nothing can be reached', () => {
-  const published = Object.values(compose.services).flatMap(({ ports = [] }) => ports)
+test('from outside this machine nothing can be reached, and from the engines nothing outside', () => {
+  const { services, networks } = compose
+  const published = Object.values(services).flatMap(({ ports = [] }) => ports)
   assert.deepEqual(published, ['127.0.0.1:8080:8080', '127.0.0.1:7070:7070'])
+  assert.deepEqual(networks.engines, { internal: true })
+  for (const name of ['postgres', 'redis', 'rabbitmq', 'kafka'])
+    assert.deepEqual(services[name]?.networks, ['engines'], name)
+})
+
+test('Kafka takes the place of RabbitMQ as the comment says', () => {
+  const { RABBITMQ_URL: _url, RABBITMQ_IMAGE_QUEUE: _queue, ...others } = environment
+  const told = { COMPOSE_PROFILES: 'kafka', KAFKA_BROKERS: 'kafka:9092', ROLE: 'worker' }
+  const { config, warnings } = load({ ...image.environment, ...others, ...told })
+  assert.equal(config.queue.kind, 'kafka')
+  assert.deepEqual(warnings, [])
+  const { profiles, environment: own } = compose.services.kafka ?? {}
+  assert.deepEqual(profiles, [told.COMPOSE_PROFILES])
+  assert.equal(own?.KAFKA_ADVERTISED_LISTENERS, `PLAINTEXT://${told.KAFKA_BROKERS}`)
 })
 
 test('the load balancer asks every API for its health', async () => {
