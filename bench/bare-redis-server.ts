@@ -1,5 +1,5 @@
 // The bare server that a read from Redis is compared with: node:http, one GET of Redis for each request,
-// through the client that the service uses. Arguments: a JSON file `{ "headers": [name, value, …], "redis": URL }`;
+// through the client that the service uses, set up as there. Arguments: a JSON file `{ "headers": [name, value, …], "redis": URL }`;
 // the value of a path lies under the path itself.
 
 import { readFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ const [file = ''] = process.argv.slice(2)
 const { headers, redis } = JSON.parse(readFileSync(file, 'utf8'))
 const client = createClient({
   url: redis,
-  commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
+  commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer }, timeout: 0 },
 })
 await client.connect()
 
