@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { describeOnPostgres, postgresEngine } from '../support/database.ts'
+import { describeOnKafka, kafkaBrokers, newTopology } from '../support/kafka.ts'
 import { connectBroker, describeOnRabbitmq, rabbitmqUrl } from '../support/rabbitmq.ts'
 import { describeOnRedis, redisUrl } from '../support/redis.ts'
 import { describeWithS3, newBucket, settingsOf } from '../support/s3.ts'
@@ -70,6 +71,19 @@ describeOnPostgres('a start of a worker alone', () => {
     const packages = await packagesOf({ ...env, ROLE: 'worker' })
     assert.deepEqual(clientsIn(packages), [])
     assert.ok(packages.has('undici'))
+  })
+})
+
+describeOnKafka('a start with Kafka', () => {
+  test('loads its client, and no other', async () => {
+    const { topic, group } = newTopology()
+    const env = {
+      KAFKA_BROKERS: kafkaBrokers,
+      KAFKA_IMAGE_TOPIC: topic,
+      KAFKA_GROUP: group,
+      KAFKA_PARTITIONS: '1',
+    }
+    assert.deepEqual(clientsIn(await packagesOf(env)), ['@platformatic/kafka'])
   })
 })
 
