@@ -58,74 +58,39 @@ export async function compose(options: ComposeOptions): Promise<Running> {
 /** On a failed start, for everything that had been opened. */
 const CLOSING_MS = 5_000
 
-async function start(
-  starting: AsyncDisposableStack,
-  { config, logOf, signal }: ComposeOptions,
-): Promise<Running> {
-  const log = logOf('app')
-  const database = starting.use(
-    await waitForDatabase(config.database, {
-      timeoutMs: config.startTimeoutMs,
-      log: logOf('database'),
-      signal,
-    }),
-  )
-  await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
-  const storage = starting.use(
-    await waitForStorage(config.storage, {
-      timeoutMs: config.startTimeoutMs,
-      log: logOf('storage'),
-      signal,
-    }),
-  )
-  await claimStore({ database, storage, kind: config.storage.kind })
-  const queueEngine =
-    config.queue.kind === 'postgres' ? { ...config.queue, database } : config.queue
-  const queue = starting.use(await openQueue({ ...queueEngine, log: logOf('queue') }))
-
+async function start(starting: AsyncDisposableStack, options: ComposeOptions): Promise<Running> {
+  const { config, logOf } = options
+  const { role } = config
+  const engines = await openEngines(starting, options)
+  const { database, storage, queue } = engines
   const address = await addressOf(config)
   const localUrl = `http://localhost:${address.port}`
   const publicUrl = config.server.publicUrl ?? localUrl
-  const policy = createAddressPolicy(config.outbound)
   const imageJob = defineImageJob(config.jobs)
-  const parts = { config, logOf, database, queue, storage, policy, imageJob }
+  const policy = createAddressPolicy(config.outbound)
+  const parts = { config, logOf, ...engines, policy, imageJob }
+
   const catalogue =
-    config.role === 'worker'
-      ? undefined
-      : starting.use(await openCatalogue({ ...parts, publicUrl }))
+    role === 'worker' ? undefined : starting.use(await openCatalogue({ ...parts, publicUrl }))
   const health = createHealth({
     database: () => database.ping(),
     storage: () => storage.ping(),
     queue: () => queue.ping(),
     ...catalogue?.checks,
   })
+  const { jobs: settings } = config
   starting.use(
-    openAnnouncer({
-      database,
-      queue,
-      definitions: [imageJob],
-      settings: config.jobs,
-      log: logOf('jobs'),
-    }),
+    openAnnouncer({ database, queue, definitions: [imageJob], settings, log: logOf('jobs') }),
   )
   starting.use(openPurgers({ config, database, logOf }))
   // Loaded by who needs it only: a process that serves requests decodes no pictures.
   const worker =
-    config.role === 'api'
+    role === 'api'
       ? undefined
       : starting.use(await (await import('./picture-worker.ts')).openPictureWorker(parts))
   const http = { health, log: logOf('http') }
   const server = catalogue
-    ? createServer({
-        ...http,
-        ...catalogue,
-        storage,
-        corsOrigins: config.server.corsOrigins,
-        streams: { maxStreams: config.events.maxStreams },
-        // The embedded database serves one process: there is no other that could take over.
-        drainMs:
-          config.database.engine === 'pglite' ? 0 : config.shutdownTimeoutMs / DRAINING_SHARE,
-      })
+    ? createServer({ ...http, ...catalogue, storage, ...apiSettings(config) })
     : createHealthServer(http)
   starting.defer(() => server.close())
   await orExplain(server.listen({ host: address.host, port: address.port }), address)
@@ -143,6 +108,35 @@ async function start(
       await Promise.all([worker?.[Symbol.asyncDispose](), catalogue && server.close()])
       await everything.disposeAsync()
     },
+  }
+}
+
+/** What every role needs. A start waits for the database and the storage, and goes on without a broker. */
+async function openEngines(
+  starting: AsyncDisposableStack,
+  { config, logOf, signal }: ComposeOptions,
+) {
+  const { startTimeoutMs: timeoutMs } = config
+  const log = logOf('app')
+  const database = starting.use(
+    await waitForDatabase(config.database, { timeoutMs, log: logOf('database'), signal }),
+  )
+  await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
+  const storage = starting.use(
+    await waitForStorage(config.storage, { timeoutMs, log: logOf('storage'), signal }),
+  )
+  await claimStore({ database, storage, kind: config.storage.kind })
+  const engine = config.queue.kind === 'postgres' ? { ...config.queue, database } : config.queue
+  const queue = starting.use(await openQueue({ ...engine, log: logOf('queue') }))
+  return { database, storage, queue }
+}
+
+function apiSettings({ server, events, database, shutdownTimeoutMs }: Config) {
+  return {
+    corsOrigins: server.corsOrigins,
+    streams: { maxStreams: events.maxStreams },
+    // The embedded database serves one process: there is no other that could take over.
+    drainMs: database.engine === 'pglite' ? 0 : shutdownTimeoutMs / DRAINING_SHARE,
   }
 }
 
