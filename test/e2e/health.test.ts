@@ -12,10 +12,14 @@ import {
   openEngines,
 } from '../support/engines.ts'
 import { eventually } from '../support/eventually.ts'
+import { heldBack, startOrigin } from '../support/origin.ts'
+import { jpeg } from '../support/pictures.ts'
 import {
   type Environment,
   makeDataFolder,
+  postProduct,
   type Service,
+  settled,
   spawnService,
   startService,
 } from '../support/service.ts'
@@ -36,7 +40,7 @@ describeOnAllEngines('the health of api and worker', () => {
     engines = stack.use(await openEngines())
     for (const name of engineNames) await engines.gates[name].open()
     const { path: DATA_DIR } = stack.use(await makeDataFolder({ empty: true }))
-    environment = { ...engines.environment, DATA_DIR }
+    environment = { ...engines.environment, DATA_DIR, OUTBOUND_ALLOW: '127.0.0.1/32' }
     api = stack.use(await startService({ ...environment, ROLE: 'api' }))
     worker = stack.use(await startService({ ...environment, ROLE: 'worker' }))
   })
@@ -140,6 +144,31 @@ describeOnAllEngines('the health of api and worker', () => {
       assert.deepEqual([status, body.status], [503, 'stopping'])
     })
     assert.equal(await stopped, 0)
+  })
+
+  test('of a worker that stops is told until its last picture is finished', async () => {
+    const held = Promise.withResolvers<void>()
+    await using origin = await startOrigin()
+    // Each worker fetches four of them at a time.
+    const paths = Array.from({ length: 8 }, (_, n) => `/${n}.jpg`)
+    for (const path of paths)
+      origin.routes[path] = heldBack(held.promise, await jpeg(20, 10, 'teal'))
+    const second = stack.use(await startService({ ...environment, ROLE: 'worker' }))
+    const { id } = await postProduct(
+      api,
+      paths.map((path) => origin.url + path),
+    )
+    await eventually(() => assert.equal(origin.requests.length, 8), 40_000)
+    const stopped = second.stop()
+    await eventually(async () => {
+      const { status, body } = await ask<Readiness>(second, '/readyz')
+      assert.deepEqual([status, body.status], [503, 'stopping'])
+    })
+    assert.equal((await ask(second, '/livez')).status, 200)
+    held.resolve()
+    assert.equal(await stopped, 0)
+    const { images } = await settled(api, id)
+    for (const { status, attempts } of images) assert.deepEqual([status, attempts], ['ready', 1])
   })
 
   test('has a port of its own in each worker, and who finds his taken says which setting it is', async () => {
