@@ -59,7 +59,7 @@ describeOnKafka('a rebalance under load', () => {
     }
   }
 
-  test('loses nothing: one joins, one leaves, one is killed', async (t) => {
+  test('loses nothing: some join, one leaves, one is killed', async (t) => {
     const rung: string[] = []
     let isOver = false
     const ringing = (async () => {
@@ -67,7 +67,7 @@ describeOnKafka('a rebalance under load', () => {
         const ids = Array.from({ length: 20 }, () => randomUUID())
         await queue.announce(ids)
         rung.push(...ids)
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await new Promise((resolve) => setTimeout(resolve, 50))
       }
     })()
     try {

@@ -5,7 +5,7 @@ import pino from 'pino'
 import { openQueue } from '../../src/queue/open.ts'
 import { serverAt } from './kafka.ts'
 
-const [address = '', topic = '', concurrency = '4'] = process.argv.slice(2)
+const [address = '', topic = ''] = process.argv.slice(2)
 const stopping = new AbortController()
 process.stdin.on('end', () => stopping.abort()).resume()
 
@@ -17,10 +17,10 @@ await using queue = await openQueue({
 })
 await queue.listen(
   async (id) => {
-    // As long as a claim takes, so that some are always under way.
-    await new Promise((resolve) => setTimeout(resolve, 2))
+    // Long enough for many to be under way whenever it is killed.
+    await new Promise((resolve) => setTimeout(resolve, 50))
     process.stdout.write(`${id}\n`)
     return 'heard'
   },
-  { concurrency: Number(concurrency), signal: stopping.signal },
+  { concurrency: 32, signal: stopping.signal },
 )
