@@ -5,6 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
 import { AppError } from '../errors.ts'
+import { withDeadline } from '../lib/deadline.ts'
 import type { Database, RawSession, Signals } from './database.ts'
 import { encodeParameters } from './parameters.ts'
 import { isSessionLost, toAppError, unavailable } from './sql-errors.ts'
@@ -143,18 +144,10 @@ async function useExclusively<T>(
 
 /** Under a deadline of its own: a health check must not wait as long as a request may. */
 async function ping(db: Database['db'], timeoutMs: number): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => reject(unavailable(undefined, `The database did not answer within ${timeoutMs} ms.`)),
-    timeoutMs,
-  )
-  const answered = sql`SELECT 1`.execute(db)
+  const late = () => unavailable(undefined, `The database did not answer within ${timeoutMs} ms.`)
   try {
-    await Promise.race([answered, late])
+    await withDeadline(sql`SELECT 1`.execute(db), timeoutMs, late)
   } catch (error) {
     throw error instanceof AppError ? error : unavailable(error)
-  } finally {
-    clearTimeout(timer)
-    answered.catch(() => {}) // an answer that fails after the deadline has no one to hear it
   }
 }

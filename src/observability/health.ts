@@ -3,6 +3,7 @@
 
 import { performance } from 'node:perf_hooks'
 import { AppError } from '../errors.ts'
+import { withDeadline } from '../lib/deadline.ts'
 
 export interface CheckResult {
   status: 'healthy' | 'unhealthy'
@@ -98,15 +99,13 @@ async function outcomeOf(
   check: Check,
   timeoutMs: number,
 ): Promise<Pick<CheckResult, 'error' | 'details'>> {
-  const { promise: deadline, resolve } = Promise.withResolvers<{ error: string }>()
-  const timer = setTimeout(resolve, timeoutMs, { error: `No answer within ${timeoutMs} ms.` })
+  const late = () => new AppError('unavailable', `No answer within ${timeoutMs} ms.`)
   try {
-    return await Promise.race([check().then((details) => (details ? { details } : {})), deadline])
+    const details = await withDeadline(check(), timeoutMs, late)
+    return details ? { details } : {}
   } catch (error) {
     // A driver's own words may hold addresses and user names.
     return { error: error instanceof AppError ? error.message : 'The check failed.' }
-  } finally {
-    clearTimeout(timer)
   }
 }
 

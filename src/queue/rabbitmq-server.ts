@@ -2,6 +2,7 @@
 
 import { Connection, type ConnectionOptions } from 'rabbitmq-client'
 import { AppError } from '../errors.ts'
+import { settlesWithin } from '../lib/deadline.ts'
 import type { Trouble } from './trouble.ts'
 
 export interface RabbitmqServer {
@@ -49,10 +50,10 @@ export function connectTo(server: RabbitmqServer, name: string): Connection {
 }
 
 export async function close(connection: Connection): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, CLOSING_MS)
-  await Promise.race([connection.close().catch(() => {}), late])
-  clearTimeout(timer)
+  await settlesWithin(
+    connection.close().catch(() => {}),
+    CLOSING_MS,
+  )
   connection.unsafeDestroy()
 }
 
