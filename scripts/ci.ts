@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { startPostgresServer } from '../test/support/postgres-server.ts'
+import { installKafka, startKafkaServer } from './engines/kafka.ts'
 import { startRabbitmqServer } from './engines/rabbitmq.ts'
 import { startRedisServer } from './engines/redis.ts'
 import { installVersitygw, startVersitygw } from './engines/versitygw.ts'
@@ -45,10 +46,13 @@ async function runTests(): Promise<string[]> {
   await using s3 = await startVersitygw({ signal })
   progress('starting RabbitMQ')
   await using rabbitmq = await startRabbitmqServer({ signal })
+  progress('starting Kafka, which is fetched the first time')
+  await installKafka({ signal })
+  await using kafka = await startKafkaServer({ signal })
   progress('starting Redis')
   await using redis = await startRedisServer({ signal })
   const pictures = picturesDirectory()
-  const engines = ['postgres', 's3', 'rabbitmq', 'redis']
+  const engines = ['postgres', 's3', 'rabbitmq', 'kafka', 'redis']
   const required = [...engines, ...(pictures === undefined ? [] : ['pictures'])].join(',')
   progress(`npm test, with ${required}`)
   const lines: string[] = []
@@ -59,6 +63,7 @@ async function runTests(): Promise<string[]> {
       TEST_DATABASE_URL: postgres.url,
       TEST_S3_ENDPOINT: s3.url,
       TEST_RABBITMQ_URL: rabbitmq.url,
+      TEST_KAFKA_BROKERS: kafka.address,
       TEST_REDIS_URL: redis.url,
       VITRINE_TEST_REQUIRE: required,
       PICTURES_DIR: pictures,
