@@ -403,9 +403,14 @@ describeOnPostgres('two moves that meet on one job', () => {
   })
 
   test('reap and claim, of a lost job that is due at once', async () => {
+    // A single claim comes too early every time where the reaper is slow.
+    const claimsInTheEnd: Move = async (subject) => {
+      for (let tries = 0; tries < 100; tries++) if (await claims(subject)) return true
+      return false
+    }
     await race({
       from: expired,
-      moves: [reaps, claims],
+      moves: [reaps, claimsInTheEnd],
       check: ([reaped, claimed], row) => {
         assert.ok(!claimed || reaped)
         assert.equal(row.state, claimed || !reaped ? 'running' : 'pending')
