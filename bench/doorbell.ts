@@ -11,7 +11,7 @@ import type { Bench, BenchResult } from './bench.ts'
 import { type DoorbellNode, machineMs, openNode } from './doorbell-node.ts'
 import type { WorkerMessage } from './doorbell-worker.ts'
 import { createBenchDatabase } from './postgres.ts'
-import { type StartedEngine, startRabbitmq } from './started-engines.ts'
+import { type StartedEngine, startKafka, startRabbitmq } from './started-engines.ts'
 import { median, percentile, round } from './statistics.ts'
 
 const ROUNDS = 5
@@ -31,7 +31,11 @@ interface Kind {
   start?(): Promise<StartedEngine>
 }
 
-const kinds: readonly Kind[] = [{ what: 'PostgreSQL' }, { what: 'RabbitMQ', start: startRabbitmq }]
+const kinds: readonly Kind[] = [
+  { what: 'PostgreSQL' },
+  { what: 'RabbitMQ', start: startRabbitmq },
+  { what: 'Kafka', start: startKafka },
+]
 
 interface Subject extends AsyncDisposable {
   what: string
@@ -46,7 +50,7 @@ interface Subject extends AsyncDisposable {
 export const doorbellBench: Bench = {
   name: 'doorbell',
   about: `from the commit of a job to the start of its handler in another process, ${RATES.join(' and ')} jobs a second`,
-  needs: ['postgres', 'rabbitmq'],
+  needs: ['postgres', 'rabbitmq', 'kafka'],
   run: async ({ report }) => {
     await using stack = new AsyncDisposableStack()
     const subjects: Subject[] = []

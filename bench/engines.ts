@@ -6,22 +6,37 @@ import { join } from 'node:path'
 import type { Bench, BenchResult } from './bench.ts'
 import { openPictureRates, PICTURES } from './picture-rates.ts'
 import { createBenchDatabase } from './postgres.ts'
-import { type Memory, watchMemory } from './process-usage.ts'
+import { childrenCpuMsOf, cpuMsOf } from './process-usage.ts'
 import { type BenchedProcess, startService } from './service.ts'
-import { type StartedEngine, startRabbitmq, startRedis, startS3 } from './started-engines.ts'
+import {
+  type StartedEngine,
+  startKafka,
+  startRabbitmq,
+  startRedis,
+  startS3,
+} from './started-engines.ts'
 import { median, round } from './statistics.ts'
 
 const ROUNDS = 5
-const MIB = 1024 * 1024
 
-const brokers = [{ what: 'RabbitMQ', start: startRabbitmq }] as const
+const brokers = [
+  { what: 'RabbitMQ', start: startRabbitmq },
+  { what: 'Kafka', start: startKafka },
+] as const
 
 interface Measured {
   bare: number
   pipeline: number
   ratio: number
-  api: Memory
-  worker: Memory
+  /** Of a picture. */
+  cpu: ProcessorTimes
+}
+
+/** Milliseconds. */
+interface ProcessorTimes {
+  api: number
+  worker: number
+  children: number
 }
 
 interface Subject extends AsyncDisposable {
@@ -35,7 +50,7 @@ interface Subject extends AsyncDisposable {
 export const enginesBench: Bench = {
   name: 'engines',
   about: `${PICTURES} pictures of 2725x2225 a round through an api and a worker on PostgreSQL, a broker, Redis and S3, against a bare loop over the same file`,
-  needs: ['postgres', 'rabbitmq', 'redis', 's3'],
+  needs: ['postgres', 'rabbitmq', 'kafka', 'redis', 's3'],
   run: async ({ directory, report }) => {
     await using stack = new AsyncDisposableStack()
     const rates = stack.use(await openPictureRates(directory))
@@ -48,13 +63,18 @@ export const enginesBench: Bench = {
     }
     for (let n = 1; n <= ROUNDS; n++) {
       const { rate: bare } = await rates.loop()
-      for (const { what, api, worker, rounds } of subjects) {
-        using apiMemory = watchMemory(api.pid)
-        using workerMemory = watchMemory(worker.pid)
-        const pipeline = await rates.pipeline(api.url)
-        const memory = { api: apiMemory.peak, worker: workerMemory.peak }
-        rounds.push({ bare, pipeline, ratio: pipeline / bare, ...memory })
-        report(`round ${n}: ${what} ${round(pipeline)}/s against ${round(bare)}/s (${rates.name})`)
+      for (const subject of subjects) {
+        const before = await processorTimesOf(subject)
+        const pipeline = await rates.pipeline(subject.api.url)
+        const after = await processorTimesOf(subject)
+        const cpu = {
+          api: (after.api - before.api) / PICTURES,
+          worker: (after.worker - before.worker) / PICTURES,
+          children: (after.children - before.children) / PICTURES,
+        }
+        subject.rounds.push({ bare, pipeline, ratio: pipeline / bare, cpu })
+        const rate = `${round(pipeline)}/s against ${round(bare)}/s`
+        report(`round ${n}: ${subject.what} ${rate} (${rates.name})`)
       }
     }
     return resultOf(subjects)
@@ -86,6 +106,14 @@ async function openSubject(
   }
 }
 
+async function processorTimesOf({ api, worker }: Subject): Promise<ProcessorTimes> {
+  return {
+    api: await cpuMsOf(api.pid),
+    worker: await cpuMsOf(worker.pid),
+    children: await childrenCpuMsOf(worker.pid),
+  }
+}
+
 function resultOf(subjects: readonly Subject[]): BenchResult {
   const of = ({ rounds }: Subject, pick: (measured: Measured) => number) =>
     round(median(rounds.map(pick)))
@@ -104,14 +132,21 @@ function resultOf(subjects: readonly Subject[]): BenchResult {
       })),
     ],
     table: {
-      columns: ['', 'pictures/s', 'ratio', 'api, MiB', 'worker, MiB', 'its children, MiB'],
+      columns: [
+        '',
+        'pictures/s',
+        'ratio',
+        'processor a picture: api, ms',
+        'worker, ms',
+        'its children, ms',
+      ],
       rows: subjects.map((subject) => [
         subject.what,
         of(subject, ({ pipeline }) => pipeline),
         of(subject, ({ ratio }) => ratio),
-        of(subject, ({ api }) => api.parent / MIB),
-        of(subject, ({ worker }) => worker.parent / MIB),
-        of(subject, ({ worker }) => worker.children / MIB),
+        of(subject, ({ cpu }) => cpu.api),
+        of(subject, ({ cpu }) => cpu.worker),
+        of(subject, ({ cpu }) => cpu.children),
       ]),
     },
     rounds: subjects.map(({ what, rounds }) => ({ what, rounds })),

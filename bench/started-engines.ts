@@ -3,13 +3,18 @@
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { isKafkaInstalled, VERSION as KAFKA, startKafkaServer } from '../scripts/engines/kafka.ts'
 import { isRabbitmqInstalled, startRabbitmqServer } from '../scripts/engines/rabbitmq.ts'
 import { isRedisInstalled, startRedisServer } from '../scripts/engines/redis.ts'
-import { isVersitygwInstalled, startVersitygw } from '../scripts/engines/versitygw.ts'
+import {
+  isVersitygwInstalled,
+  startVersitygw,
+  VERSION as VERSITYGW,
+} from '../scripts/engines/versitygw.ts'
 import { newBucket, settingsOf } from '../test/support/s3.ts'
 import { hasPostgres, POSTGRES_MISSING } from './postgres.ts'
 
-export const engines = ['postgres', 'rabbitmq', 'redis', 's3'] as const
+export const engines = ['postgres', 'rabbitmq', 'kafka', 'redis', 's3'] as const
 export type Engine = (typeof engines)[number]
 
 /** Why there is none; undefined where there is one. */
@@ -19,6 +24,8 @@ export function whyMissing(engine: Engine): string | undefined {
       return hasPostgres ? undefined : POSTGRES_MISSING
     case 'rabbitmq':
       return isRabbitmqInstalled ? undefined : 'no RabbitMQ is installed'
+    case 'kafka':
+      return isKafkaInstalled() ? undefined : 'no Kafka is installed: .ci/run fetches one'
     case 'redis':
       return isRedisInstalled ? undefined : 'no Redis is installed'
     case 's3':
@@ -45,6 +52,15 @@ export async function startRabbitmq(): Promise<StartedEngine> {
   }
 }
 
+export async function startKafka(): Promise<StartedEngine> {
+  const server = await startKafkaServer()
+  return {
+    name: `Kafka ${KAFKA}`,
+    settings: { KAFKA_BROKERS: server.address },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
 export async function startRedis(): Promise<StartedEngine> {
   const { stdout } = await promisify(execFile)('redis-server', ['--version'])
   const server = await startRedisServer()
@@ -59,7 +75,7 @@ export async function startRedis(): Promise<StartedEngine> {
 export async function startS3(): Promise<StartedEngine> {
   const server = await startVersitygw()
   return {
-    name: 'versitygw',
+    name: `versitygw ${VERSITYGW}`,
     settings: settingsOf(newBucket(server.url)),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }

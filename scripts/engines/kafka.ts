@@ -25,7 +25,7 @@ export interface KafkaServerOptions {
   tls?: { key: string; cert: string }
 }
 
-const VERSION = '4.1.0'
+export const VERSION = '4.1.0'
 const CACHE = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
 const FOLDER = join(CACHE, 'vitrine', `kafka-${VERSION}`)
 const JARS = join(FOLDER, 'jars')

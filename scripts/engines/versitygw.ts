@@ -20,7 +20,7 @@ export interface S3Server extends AsyncDisposable {
 }
 
 const MODULE = 'github.com/versity/versitygw/cmd/versitygw'
-const VERSION = '1.8.0'
+export const VERSION = '1.8.0'
 const CACHE = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
 const FOLDER = join(CACHE, 'vitrine', `versitygw-${VERSION}`)
 const BINARY = join(FOLDER, 'versitygw')
