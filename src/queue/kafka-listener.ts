@@ -3,6 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isAppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type ReasonHeaders, type Verdict } from './judge.ts'
 import { type KafkaMessage, type MembershipOptions, openMembership } from './kafka-membership.ts'
@@ -123,8 +124,7 @@ function createDealer(options: ListenerOptions) {
     bodyOf: ({ value }) => value,
     nameOf: ({ partition, offset }) => ({ partition, offset: String(offset) }),
     dead,
-    move: ({ key, value, headers }, reason) =>
-      publisher.publish([{ topic: dead, key, value, headers: withReason(headers, reason) }]),
+    move: (message, reason) => move(message, reason, { dead, publisher }),
     signal,
     log,
   })
@@ -144,6 +144,23 @@ const unanswered = {
   reason: 'unanswered',
   detail: 'Nobody could deal with it.',
 } as const
+
+/** What the dead topic is too narrow for leaves its place in the other one. */
+async function move(
+  { key, value, headers, partition, offset }: KafkaMessage,
+  reason: ReasonHeaders,
+  { dead, publisher }: { dead: string; publisher: Publisher },
+): Promise<void> {
+  try {
+    await publisher.publish([{ topic: dead, key, value, headers: withReason(headers, reason) }])
+  } catch (error) {
+    if (!isAppError(error, 'too_large')) throw error
+    const place = `It is too large to be moved, and was at offset ${offset} of partition ${partition}.`
+    const detail = `${reason['vitrine-detail']} ${place}`
+    const only = withReason(new Map(), { ...reason, 'vitrine-detail': detail })
+    await publisher.publish([{ topic: dead, headers: only }])
+  }
+}
 
 type Headers = KafkaMessage['headers']
 

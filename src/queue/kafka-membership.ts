@@ -48,6 +48,8 @@ const HEARTBEAT_MS = 1_000
 const REBALANCE_MS = 15_000
 /** A broker without new records keeps a question that long. */
 const FETCH_WAIT_MS = 1_000
+/** Thousands of bells; of what is larger one record at a time. */
+const FETCH_BYTES = 1024 ** 2
 /** What is not told by then comes again. */
 const TELLING_MS = 2_000
 
@@ -69,6 +71,7 @@ export async function openMembership(options: MembershipOptions): Promise<Member
     heartbeatInterval: HEARTBEAT_MS,
     heartbeatStallTimeout: SESSION_MS,
     maxWaitTime: FETCH_WAIT_MS,
+    maxBytes: FETCH_BYTES,
   })
   /** Between two generations nobody can say what was answered in which. */
   let isSettled = false

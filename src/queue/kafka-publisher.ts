@@ -10,6 +10,7 @@ import {
   clientOptions,
   close,
   explainRefusal,
+  hasMember,
   type KafkaServer,
   plain,
   unavailable,
@@ -22,7 +23,10 @@ import type { Trouble } from './trouble.ts'
 export type NewRecord = MessageToProduce
 
 export interface Publisher extends AsyncDisposable {
-  /** Resolves when all replicas that Kafka waits for have each of them. Throws `unavailable`; some may be there then. */
+  /**
+   * Resolves when all replicas that Kafka waits for have each of them. Throws `unavailable`, and `too_large` for a
+   * record that the topic does not take; some may be there then.
+   */
   publish(records: readonly NewRecord[]): Promise<void>
   /** Throws `unavailable`. */
   figures(): Promise<QueueFigures>
@@ -79,6 +83,8 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
     try {
       await inTime(producer.send({ messages }))
     } catch (error) {
+      if (hasMember(error, 'apiId', 'MESSAGE_TOO_LARGE'))
+        throw new AppError('too_large', 'Kafka takes no record of this size.')
       lose(error)
       throw unavailable(error, 'Kafka did not take the messages.')
     }

@@ -114,6 +114,26 @@ describeOnKafka('Kafka', () => {
       })
     }
 
+    test('one that the dead topic is too narrow for leaves its place there, and holds up nobody', async () => {
+      const wide = newTopology(1)
+      const configs = [{ name: 'max.message.bytes', value: '4000000' }]
+      await broker.admin.createTopics({ topics: [wide.topic], partitions: 1, configs })
+      queue = await open(wide)
+      resources.push(queue)
+      const heard = listen(() => 'heard')
+      await broker.send(wide.topic, 'x'.repeat(2_000_000), { key: 'k' })
+      const ids = newIds(8)
+      await queue.announce(ids)
+      await figuresAre(0, 1, 1)
+      assert.deepEqual(heard.map(([id]) => id).sort(), ids.sort())
+      const [record] = await broker.records(`${wide.topic}.dead`)
+      assert.equal(record?.headers['vitrine-reason'], 'not_json')
+      assert.match(
+        record?.headers['vitrine-detail'] ?? '',
+        /too large .* at offset 0 of partition 0/,
+      )
+    })
+
     test('a record is read however its sender has compressed it', async () => {
       const heard = listen(() => 'heard')
       const ids = newIds(4)
