@@ -22,7 +22,8 @@ export interface FilesystemOptions {
 
 /** No put takes this long: what is older was left by a process that was killed. */
 const LEFTOVER_AGE_MS = 3_600_000
-const PING_TIMEOUT_MS = 2_000
+/** Health checks wait for 800 ms. */
+const PING_TIMEOUT_MS = 700
 
 export async function openFilesystem({ directory }: FilesystemOptions): Promise<Storage> {
   try {
