@@ -49,8 +49,9 @@ export async function installKafka({ signal }: { signal?: AbortSignal } = {}): P
   try {
     await writeFile(join(fetching, 'pom.xml'), pom)
     const goal = ['dependency:copy-dependencies', '-DoutputDirectory=jars']
-    const options = { cwd: fetching, onLine: () => {}, ...(signal && { signal }) }
-    await run('mvn', ['--batch-mode', '--quiet', ...goal], options)
+    // Quiet, it says nothing but what went wrong.
+    const options = { cwd: fetching, onLine: console.error, ...(signal && { signal }) }
+    await run('mvn', ['--batch-mode', '--quiet', '-Dstyle.color=never', ...goal], options)
     await rename(join(fetching, 'jars'), JARS)
   } finally {
     await rm(fetching, { recursive: true, force: true })
