@@ -49,8 +49,9 @@ export async function installKafka({ signal }: { signal?: AbortSignal } = {}): P
   try {
     await writeFile(join(fetching, 'pom.xml'), pom)
     const goal = ['dependency:copy-dependencies', '-DoutputDirectory=jars']
-    // Quiet, it says nothing but what went wrong.
-    const options = { cwd: fetching, onLine: console.error, ...(signal && { signal }) }
+    // Even when it has nothing to say it sets the colour of the terminal back.
+    const onLine = (line: string) => void (line.includes('[ERROR]') && console.error(line))
+    const options = { cwd: fetching, onLine, ...(signal && { signal }) }
     await run('mvn', ['--batch-mode', '--quiet', '-Dstyle.color=never', ...goal], options)
     await rename(join(fetching, 'jars'), JARS)
   } finally {
