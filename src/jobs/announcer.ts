@@ -1,5 +1,6 @@
-// Rings for what is committed and due, and tells of what has died: after every signal, and once a second
-// behind it. Any number of nodes may run one; the ledger lets one of them ring at a time.
+// Rings for what is committed and due, after every signal and once a second behind it, and tells of what has
+// died once a second. Neither waits for the other: a queue may take bells and no letters. Any number of nodes
+// may run one; the ledger lets one of them ring at a time.
 
 import type { Database } from '../database/database.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -7,7 +8,7 @@ import type { Queue } from '../queue/queue.ts'
 import type { JobDefinition } from './job.ts'
 import { buryDead } from './letters.ts'
 import { type RingSettings, ring, unring } from './ring.ts'
-import { openSchedule } from './schedule.ts'
+import { openSchedule, type Schedule } from './schedule.ts'
 
 export interface AnnouncerSettings extends RingSettings {
   /** Behind the signals, which may be lost. */
@@ -26,13 +27,21 @@ export interface AnnouncerOptions {
 /** While the queue takes nothing, rounds are this far apart at most. */
 const LONGEST_PAUSE_MS = 10_000
 
-export function openAnnouncer({
-  database,
-  queue,
-  definitions,
-  settings,
-  log,
-}: AnnouncerOptions): AsyncDisposable {
+export function openAnnouncer(options: AnnouncerOptions): AsyncDisposable {
+  const { database, queue } = options
+  const { bury } = queue
+  const ringing = openRinging(options)
+  const burying = bury && openBurying(options, bury)
+  const signal = database.signals.listen('jobs', ringing.wake)
+  return {
+    [Symbol.asyncDispose]: async () => {
+      signal[Symbol.dispose]()
+      await Promise.all([ringing, burying].map((schedule) => schedule?.[Symbol.asyncDispose]()))
+    },
+  }
+}
+
+function openRinging({ database, queue, settings, log }: AnnouncerOptions): Schedule {
   const announce = async (jobIds: string[]) => {
     try {
       await queue.announce(jobIds)
@@ -41,11 +50,10 @@ export function openAnnouncer({
       throw error
     }
   }
-  const schedule = openSchedule({
-    name: 'announcing jobs',
-    everyMs: settings.pollMs ?? 1_000,
-    longestPauseMs: LONGEST_PAUSE_MS,
+  return openSchedule({
+    ...pacing(settings),
     log,
+    name: 'announcing jobs',
     task: async (signal) => {
       let rung: string[]
       do {
@@ -54,15 +62,22 @@ export function openAnnouncer({
         // Long lines get in the next round what short ones left of their share. But where the window is
         // full, and claims make room for a few at a time, they can wait for the next signal or poll.
       } while (rung.length > settings.window / 10 && !signal.aborted)
-      const { bury } = queue
-      if (bury) await buryDead({ database, bury, definitions }, signal)
     },
   })
-  const signal = database.signals.listen('jobs', schedule.wake)
-  return {
-    [Symbol.asyncDispose]: async () => {
-      signal[Symbol.dispose]()
-      await schedule[Symbol.asyncDispose]()
-    },
-  }
+}
+
+function openBurying(
+  { database, definitions, settings, log }: AnnouncerOptions,
+  bury: NonNullable<Queue['bury']>,
+): Schedule {
+  return openSchedule({
+    ...pacing(settings),
+    log,
+    name: 'telling the queue of dead jobs',
+    task: (signal) => buryDead({ database, bury, definitions }, signal),
+  })
+}
+
+function pacing({ pollMs = 1_000 }: AnnouncerSettings) {
+  return { everyMs: pollMs, longestPauseMs: LONGEST_PAUSE_MS }
 }

@@ -142,6 +142,31 @@ describeOnEachDatabase('a death', (engine) => {
     )
   })
 
+  test('that the queue does not take holds up no bell', async () => {
+    await using worker = start()
+    await worker.ring(await addJob(database))
+    const { promise: gate, resolve: release } = Promise.withResolvers<void>()
+    const rung: string[] = []
+    let isTelling = false
+    const queue = {
+      ...handQueue(),
+      announce: async (ids: readonly string[]) => void rung.push(...ids),
+      bury: async () => {
+        isTelling = true
+        await gate
+      },
+    }
+    const settings = { window: 1_000, ringAgainMs: 15_000, pollMs: 20 }
+    await using _announcer = openAnnouncer({ database, queue, definitions, settings, log: silent })
+    try {
+      await eventually(() => assert.ok(isTelling))
+      const id = await addJob(database)
+      await eventually(() => assert.deepEqual(rung, [id]))
+    } finally {
+      release()
+    }
+  })
+
   test('whose message is put back makes the job run again with fresh attempts, once', async () => {
     await using worker = start()
     const { recorder, ring } = worker
