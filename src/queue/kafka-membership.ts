@@ -120,7 +120,7 @@ export async function openMembership(options: MembershipOptions): Promise<Member
   }
 
   try {
-    await declareOnce(options)
+    await orAborted(declareOnce(options), signal)
     const stream = await orAborted(
       consumer.consume({
         topics: [topic],

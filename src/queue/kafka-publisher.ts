@@ -43,6 +43,8 @@ const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 5_000
 /** Answers come within milliseconds; from a broker that waits for its replicas later. */
 const ANSWER_MS = 10_000
+/** A start waits for it. */
+const FIRST_ANSWER_MS = 5_000
 
 interface Clients {
   admin: Admin
@@ -54,24 +56,27 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
   const { server, topology, trouble } = options
   const closing = new AbortController()
   let clients: Clients | undefined
-  let seeking: Promise<void> | undefined
   let last: Promise<unknown> = Promise.resolve()
 
   const seek = async () => {
+    const { signal } = closing
     let pauseMs = FIRST_PAUSE_MS
-    while (!clients && !closing.signal.aborted) {
-      const { signal } = closing
+    let found: Clients | undefined
+    while (!found && !signal.aborted) {
       await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
-      if (!signal.aborted) clients = await connect(options).catch(() => undefined)
+      if (!signal.aborted) found = await connect(options).catch(() => undefined)
       pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
     }
-    if (clients) trouble.end(PART)
+    if (found && signal.aborted) return await closeAll(found)
+    clients = found
+    if (found) trouble.end(PART)
   }
   const lose = (error: unknown) => {
     trouble.begin(PART, plain(error))
     if (clients) void closeAll(clients)
     clients = undefined
-    seeking = seek()
+    // Waited for by nobody: a broker that does not answer must not hold up who closes.
+    void seek()
   }
   const present = (): Clients => {
     // While it is away nobody waits.
@@ -114,7 +119,6 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
     },
     [Symbol.asyncDispose]: async () => {
       closing.abort()
-      await seeking
       await last
       if (clients) await closeAll(clients)
       clients = undefined
@@ -125,7 +129,7 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
 async function connect({ server, topology }: PublisherOptions): Promise<Clients> {
   const admin = new Admin(clientOptions(server, PART))
   try {
-    await inTime(declare(admin, topology))
+    await inTime(declare(admin, topology), FIRST_ANSWER_MS)
   } catch (error) {
     await close(admin)
     throw error
@@ -135,12 +139,8 @@ async function connect({ server, topology }: PublisherOptions): Promise<Clients>
   return { admin, producer }
 }
 
-function inTime<T>(answer: Promise<T>): Promise<T> {
-  return withDeadline(
-    answer,
-    ANSWER_MS,
-    () => new AppError('unavailable', `Kafka answered nothing within ${ANSWER_MS} ms.`),
-  )
+function inTime<T>(answer: Promise<T>, ms = ANSWER_MS): Promise<T> {
+  return withDeadline(answer, ms, () => new Error(`Kafka answered nothing within ${ms} ms.`))
 }
 
 async function closeAll({ admin, producer }: Clients): Promise<void> {

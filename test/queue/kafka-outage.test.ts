@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import pino from 'pino'
 import { type KafkaServer, kafkaUser, startKafkaServer } from '../../scripts/engines/kafka.ts'
@@ -181,6 +183,25 @@ describeWithKafkaServer('a Kafka that goes away', () => {
         assert.ok(!JSON.stringify(errorFields(error)).includes(password))
         return true
       })
+    }
+  })
+
+  test('a start where somebody listens and says nothing goes on soon', async () => {
+    const silent = createServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const sockets = new Set<Socket>()
+    silent.on('connection', (socket) => sockets.add(socket))
+    try {
+      const started = performance.now()
+      const { queue, lines } = await open({ port: (silent.address() as AddressInfo).port })
+      const { stop } = listen(queue)
+      assert.deepEqual(messages(lines), [saidOnce[0]])
+      await assert.rejects(queue.announce([randomUUID()]), { code: 'unavailable' })
+      await stop()
+      assert.ok(performance.now() - started < 8_000)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      silent.close()
     }
   })
 
