@@ -13,7 +13,7 @@ const LAST_RETRY_MS = 5_000
 /** A session whose peer has silently gone is found out within these two. */
 const HEARTBEAT_MS = 10_000
 const STATEMENT_TIMEOUT_MS = 5_000
-/** Between two notifications: each takes a lock of the whole server, and wakes every process. */
+/** Between two notifications of a channel: each takes a lock of the whole server, and wakes every process. */
 const REST_MS = 10
 
 /** Prefixed, as every user of the database shares the names. */
@@ -117,19 +117,22 @@ interface Courier {
   stop(): void
 }
 
-/** Tells other processes at once, and then with one statement for all that is sent until the next. */
+/** Tells other processes at once, and once more after a rest for all that was sent meanwhile. */
 function createCourier(client: pg.Client): Courier {
   const unsent = new Set<Channel>()
+  const resting = new Set<Channel>()
+  const sentMeanwhile = new Set<Channel>()
   let busy = false
   const notify = async () => {
     if (busy) return
     busy = true
     try {
       do {
-        const names = [...unsent].map(nameOf)
+        const sent = [...unsent]
         unsent.clear()
+        for (const channel of sent) rest(channel)
+        const names = sent.map(nameOf)
         await client.query(`SELECT pg_notify(name, '') FROM unnest($1::text[]) AS name`, [names])
-        await sleep(REST_MS)
       } while (unsent.size > 0)
     } catch {
       void client.end() // whoever attends to the session opens another
@@ -137,13 +140,19 @@ function createCourier(client: pg.Client): Courier {
       busy = false
     }
   }
+  const rest = (channel: Channel) => {
+    resting.add(channel)
+    setTimeout(() => {
+      resting.delete(channel)
+      if (sentMeanwhile.delete(channel)) send(channel)
+    }, REST_MS)
+  }
+  const send = (channel: Channel) => {
+    if (resting.has(channel)) return void sentMeanwhile.add(channel)
+    unsent.add(channel)
+    void notify()
+  }
   // Telling nobody anything is a round trip too.
   const heartbeat = setInterval(notify, HEARTBEAT_MS)
-  return {
-    send: (channel) => {
-      unsent.add(channel)
-      void notify()
-    },
-    stop: () => clearInterval(heartbeat),
-  }
+  return { send, stop: () => clearInterval(heartbeat) }
 }
