@@ -90,7 +90,8 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
     } catch (error) {
       if (hasMember(error, 'apiId', 'MESSAGE_TOO_LARGE'))
         throw new AppError('too_large', 'Kafka takes no record of this size.')
-      lose(error)
+      // What the topic or the rights of the user refuse is refused by every connection.
+      if (!isRefused(error)) lose(error)
       throw unavailable(error, 'Kafka did not take the messages.')
     }
   }
@@ -138,6 +139,12 @@ async function connect({ server, topology }: PublisherOptions): Promise<Clients>
   const producer = new Producer({ ...clientOptions(server, PART), idempotent: true })
   return { admin, producer }
 }
+
+function isRefused(error: unknown): boolean {
+  return refusals.some((apiId) => hasMember(error, 'apiId', apiId))
+}
+
+const refusals = ['INVALID_RECORD', 'POLICY_VIOLATION', 'TOPIC_AUTHORIZATION_FAILED'] as const
 
 function inTime<T>(answer: Promise<T>, ms = ANSWER_MS): Promise<T> {
   return withDeadline(answer, ms, () => new Error(`Kafka answered nothing within ${ms} ms.`))

@@ -134,6 +134,23 @@ describeOnKafka('Kafka', () => {
       )
     })
 
+    test('a dead topic that refuses a record costs the bells nothing', async () => {
+      const compacted = [{ name: 'cleanup.policy', value: 'compact' }]
+      const topology = newTopology(1)
+      const deadName = `${topology.topic}.dead`
+      await broker.admin.createTopics({ topics: [deadName], partitions: 1, configs: compacted })
+      queue = await open(topology)
+      resources.push(queue)
+      const heard = listen(() => 'heard')
+      // Such a topic takes nothing without a key.
+      await broker.send(topology.topic, 'x')
+      for (let round = 1; round <= 20; round++) {
+        await queue.announce(newIds(5))
+        await eventually(() => assert.equal(heard.length, 5 * round))
+      }
+      await figuresAre(101, 1, 0)
+    })
+
     test('a record is read however its sender has compressed it', async () => {
       const heard = listen(() => 'heard')
       const ids = newIds(4)
