@@ -17,7 +17,7 @@ import { findFreePort } from './free-port.ts'
 import { type ListenAddress, orExplain } from './listen.ts'
 import { openPurgers } from './purgers.ts'
 import { prepareSchema } from './schema.ts'
-import { claimStore } from './store-mark.ts'
+import { claimStore, tellOthers } from './store-mark.ts'
 
 /** 2.5 s of the default 25 s: Kubernetes and load balancers that ask each second have noticed by then. */
 const DRAINING_SHARE = 10
@@ -126,6 +126,8 @@ async function openEngines(
     await waitForStorage(config.storage, { timeoutMs, log: logOf('storage'), signal }),
   )
   await claimStore({ database, storage, kind: config.storage.kind })
+  const others = await tellOthers({ database, storage })
+  if (others) log.warn(others)
   const engine = config.queue.kind === 'postgres' ? { ...config.queue, database } : config.queue
   const queue = starting.use(await openQueue({ ...engine, log: logOf('queue') }))
   return { database, storage, queue }

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import type { Database, Tx } from '../database/database.ts'
+import { markName } from '../storage/keys.ts'
 import type { StorageOptions } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
 
@@ -24,7 +25,7 @@ export async function claimStore(store: OpenStore): Promise<void> {
   const isOurs = await database.transaction(async (tx) => {
     const found = await lockMark(tx)
     if (!(await belongs(tx, storage, found))) return false
-    if (!found.isPlaced) await placeMark(tx, storage, found.mark)
+    if (!found.isPlaced) await placeMark(tx, storage)
     return true
   })
   if (!isOurs) refuse(storage)
@@ -45,8 +46,23 @@ export async function adoptStore({
 }: Pick<OpenStore, 'database' | 'storage'>): Promise<void> {
   await database.transaction(async (tx) => {
     await lockMark(tx)
-    await placeMark(tx, storage, randomUUID())
+    await placeMark(tx, storage)
   })
+}
+
+/**
+ * A sentence about the marks of others that lie in the store; undefined when there are none. A mark that this
+ * database had before an adoption counts as one: the store cannot tell.
+ */
+export async function tellOthers({
+  database,
+  storage,
+}: Pick<OpenStore, 'database' | 'storage'>): Promise<string | undefined> {
+  const { rows } = await sql<{ mark: string }>`SELECT mark FROM store`.execute(database.db)
+  const others = (await storage.marks()).filter((mark) => mark !== rows[0]?.mark)
+  if (others.length === 0) return undefined
+  const names = others.map(markName).join(', ')
+  return `another database keeps its pictures in ${storage.place} too, by the mark ${names}: \`vitrine storage sweep --deep\` would take them for strays and is refused; where that database is gone, or was this one before \`vitrine storage adopt\`, remove the file of that name`
 }
 
 /** The embedded database and its folder lie in one place: one cannot be mistaken without the other. */
@@ -68,7 +84,7 @@ async function lockMark(tx: Tx): Promise<Mark> {
 }
 
 async function belongs(tx: Tx, storage: Storage, { mark, isPlaced }: Mark): Promise<boolean> {
-  return isPlaced ? await storage.isMarked(mark) : await hasSomeFile(tx, storage)
+  return isPlaced ? (await storage.marks()).includes(mark) : await hasSomeFile(tx, storage)
 }
 
 /** Some may be lost; of the wrong store all are missing. */
@@ -83,8 +99,12 @@ async function hasSomeFile(tx: Tx, storage: Storage): Promise<boolean> {
   return rows.length === 0
 }
 
-/** Placed before the commit that names it: one that is left by a failure in between means nothing. */
-async function placeMark(tx: Tx, storage: Storage, mark: string): Promise<void> {
+/**
+ * Always a new one: a copy of the database may have been made before. Placed before the commit that names it: one
+ * that is left by a failure in between means nothing.
+ */
+async function placeMark(tx: Tx, storage: Storage): Promise<void> {
+  const mark = randomUUID()
   await storage.mark(mark)
   await sql`UPDATE store SET mark = ${mark}, is_placed = true`.execute(tx)
 }

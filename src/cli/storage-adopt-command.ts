@@ -1,6 +1,6 @@
 // `vitrine storage adopt`: makes the store of these settings the one of the database.
 
-import { adoptStore } from '../app/store-mark.ts'
+import { adoptStore, tellOthers } from '../app/store-mark.ts'
 import { openStorage } from '../storage/open.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
@@ -19,6 +19,8 @@ former one is then refused, and processes that run with it are to be restarted.`
     await using database = await openCatalogueDatabase(config, stopSignal())
     await using storage = await openStorage(config.storage)
     await adoptStore({ database, storage })
+    const others = await tellOthers({ database, storage })
+    if (others) process.stderr.write(`warning: ${others}\n`)
     process.stdout.write(`The pictures of this database are kept in ${storage.place}.\n`)
     return 0
   },

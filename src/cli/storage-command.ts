@@ -1,6 +1,6 @@
 // `vitrine storage sweep`: removes, or lists, the stored files that nothing uses any more.
 
-import { checkStore } from '../app/store-mark.ts'
+import { checkStore, tellOthers } from '../app/store-mark.ts'
 import type { Config } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
 import { findStrayFiles } from '../pipeline/stray-files.ts'
@@ -25,7 +25,7 @@ export const storageSweepCommand = defineCommand({
   },
   details: `Workers sweep by themselves, once an hour; this does it now. Files that a running attempt may need
 are left alone. --deep reads the names of all files: it is for a storage that belongs to this
-database alone, and refuses one of which the database knows no file.`,
+database alone, and refuses one that carries the mark of another, or of which it knows no file.`,
   run: async ({ values }) => {
     const { config } = loadSettings()
     const report = await sweep(config, {
@@ -60,6 +60,8 @@ async function sweep(config: Config, request: SweepRequest): Promise<Report> {
   await using database = await openCatalogueDatabase(config, signal)
   await using storage = await openStorage(config.storage)
   await checkStore({ database, storage, kind: config.storage.kind })
+  const others = request.deep && !request.dryRun && (await tellOthers({ database, storage }))
+  if (others) throw new Error(others)
   const unused = await sweepUnused(database, { storage, config, signal, ...request })
   const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
   return { dry_run: request.dryRun, ...unused, stray_files }

@@ -7,12 +7,12 @@ import { join, resolve } from 'node:path'
 import { AppError } from '../errors.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { makeFolder } from '../lib/make-folder.ts'
-import { hasCode, storageFailed } from './filesystem-errors.ts'
+import { storageFailed } from './filesystem-errors.ts'
 import { listFiles } from './filesystem-list.ts'
 import { INCOMING, makeOne, putFile, removeFile } from './filesystem-put.ts'
 import { statFile } from './filesystem-read.ts'
 import { guardStorage } from './guard.ts'
-import { MARK_TEXT, markName } from './keys.ts'
+import { MARK_TEXT, markIds, markName } from './keys.ts'
 import { MEDIA_PATH, type Storage } from './storage.ts'
 
 export interface FilesystemOptions {
@@ -44,7 +44,7 @@ function createFilesystem(root: string): Storage {
     remove: (key) => removeFile(root, key),
     list: () => listFiles(root),
     mark: (id) => putFile(root, { key: markName(id), body: MARK_TEXT, signal: undefined }),
-    isMarked: (id) => hasFile(join(root, markName(id))),
+    marks: () => findMarks(root),
     urlPrefix: MEDIA_PATH,
     place: root,
     ping: () => ping(root),
@@ -52,12 +52,11 @@ function createFilesystem(root: string): Storage {
   })
 }
 
-async function hasFile(path: string): Promise<boolean> {
+async function findMarks(root: string): Promise<string[]> {
   try {
-    return (await lstat(path)).isFile()
+    return markIds(await readdir(root))
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false
-    throw storageFailed('The mark of the store could not be looked up', error)
+    throw storageFailed('The marks of the store could not be looked up', error)
   }
 }
 

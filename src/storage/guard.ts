@@ -48,9 +48,9 @@ export function guardStorage(engine: Storage): Storage {
       checkOpen()
       await track(engine.mark(id))
     },
-    isMarked: async (id) => {
+    marks: async () => {
       checkOpen()
-      return await engine.isMarked(id)
+      return await engine.marks()
     },
     ping: async () => {
       checkOpen()

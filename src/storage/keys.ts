@@ -27,9 +27,17 @@ export function assertContentType(key: string, contentType: string): void {
     throw new TypeError(`a file of type ${contentType} does not belong under the key ${key}`)
 }
 
-/** The name of the file that a mark is. It starts with a dot, as no key does. */
+/** How the names of the files that are marks begin: with a dot, as no key does. */
+export const MARK_PREFIX = '.store-'
+
 export function markName(id: string): string {
-  return `.store-${id}`
+  return MARK_PREFIX + id
+}
+
+/** The ids of those among the names that are marks. */
+export function markIds(names: readonly string[]): string[] {
+  const marks = names.filter((name) => name.startsWith(MARK_PREFIX))
+  return marks.map((name) => name.slice(MARK_PREFIX.length))
 }
 
 /** Its content, for people who come across it. */

@@ -3,12 +3,12 @@
 
 import { DeleteObjectCommand, PutObjectCommand, paginateListObjectsV2 } from '@aws-sdk/client-s3'
 import { guardStorage } from './guard.ts'
-import { contentTypeOfKey, MARK_TEXT, markName } from './keys.ts'
+import { contentTypeOfKey, MARK_PREFIX, MARK_TEXT, markIds, markName } from './keys.ts'
 import { checkBucket, ping } from './s3-bucket.ts'
 import { bucketUrl, call, createClient } from './s3-client.ts'
 import { hasStatus, s3Failed, s3Unusable } from './s3-errors.ts'
 import type { S3Options } from './s3-options.ts'
-import { findFile, headObject, type Place } from './s3-read.ts'
+import { findFile, type Place } from './s3-read.ts'
 import { openSigner } from './s3-signer.ts'
 import { type ListedFile, STORAGE_KEY, type Storage } from './storage.ts'
 
@@ -62,7 +62,7 @@ function createS3(
       const body = { body: MARK_TEXT, contentType: 'text/plain' }
       return putObject(place, { key: markName(id), ...body, signal: undefined })
     },
-    isMarked: async (id) => (await headObject(place, markName(id))) !== undefined,
+    marks: () => findMarks(place),
     ping: () =>
       ping(place).catch((error) => {
         throw s3Failed('Files can not be written', error)
@@ -109,15 +109,27 @@ async function removeObject({ client, bucket }: Place, key: string): Promise<voi
 }
 
 /** Names that no key has are passed by: the bucket may hold other things. */
-async function* listObjects({ client, bucket }: Place): AsyncGenerator<ListedFile> {
+async function* listObjects(place: Place): AsyncGenerator<ListedFile> {
   try {
-    for await (const { Contents = [] } of paginateListObjectsV2({ client }, { Bucket: bucket })) {
-      for (const { Key: key = '', LastModified: putAt } of Contents) {
-        const isFile = STORAGE_KEY.test(key) && contentTypeOfKey(key) !== undefined
-        if (isFile && putAt) yield { key, putAt }
-      }
+    for await (const { Key: key = '', LastModified: putAt } of listContents(place, '')) {
+      const isFile = STORAGE_KEY.test(key) && contentTypeOfKey(key) !== undefined
+      if (isFile && putAt) yield { key, putAt }
     }
   } catch (error) {
     throw s3Failed('The files could not be listed', error)
   }
+}
+
+async function findMarks(place: Place): Promise<string[]> {
+  try {
+    const found = await Array.fromAsync(listContents(place, MARK_PREFIX), ({ Key = '' }) => Key)
+    return markIds(found)
+  } catch (error) {
+    throw s3Failed('The marks of the store could not be looked up', error)
+  }
+}
+
+async function* listContents({ client, bucket }: Place, prefix: string) {
+  const pages = paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })
+  for await (const { Contents = [] } of pages) yield* Contents
 }

@@ -67,8 +67,8 @@ export interface Storage extends AsyncDisposable {
   list(): AsyncIterable<ListedFile>
   /** Leaves a mark by which this store is told from others: no file that has a key, is listed or served. Throws `storage_failed`. */
   mark(id: string): Promise<void>
-  /** Whether that mark was left here. Throws `storage_failed` when it cannot be told. */
-  isMarked(id: string): Promise<boolean>
+  /** The ids of all marks that were left here. Throws `storage_failed` when it cannot be told. */
+  marks(): Promise<string[]>
   /** A file's URL reference is this and its key, which needs no encoding: absolute, or a path on this service. */
   readonly urlPrefix: string
   /** Makes the URLs that clients get where the files are private; undefined where the reference is enough. */

@@ -1,12 +1,18 @@
 // Which store belongs to a database, on real folders: the one that is marked, or else the one that has its pictures.
 
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { sql } from 'kysely'
-import { adoptStore, checkStore, claimStore, type OpenStore } from '../../src/app/store-mark.ts'
+import {
+  adoptStore,
+  checkStore,
+  claimStore,
+  type OpenStore,
+  tellOthers,
+} from '../../src/app/store-mark.ts'
 import type { Database } from '../../src/database/database.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
@@ -99,6 +105,28 @@ describeOnPostgres('the store of a database', () => {
     await adoptStore(one)
     await claimStore(one)
     await assert.rejects(claimStore(other), elsewhere)
+  })
+
+  test('may be that of another database as well, and either is told of the other’s mark', async () => {
+    const second = await openFolder('one', stack.use(await postgresEngine.create()).database)
+    await claimStore(one)
+    assert.equal(await tellOthers(one), undefined)
+    await claimStore(second)
+    await checkStore(one)
+    const marks = await marksIn(one)
+    assert.equal(marks.length, 2)
+    const told = [await tellOthers(one), await tellOthers(second)]
+    for (const mark of marks) assert.equal(told.filter((text) => text?.includes(mark)).length, 1)
+  })
+
+  test('tells of the mark that it had before, where that was copied too', async () => {
+    await claimStore(one)
+    const [former = ''] = await marksIn(one)
+    await copyFile(join(one.storage.place, former), join(other.storage.place, former))
+    await adoptStore(other)
+    assert.match((await tellOthers(other)) ?? '', new RegExp(former))
+    await rm(join(other.storage.place, former))
+    assert.equal(await tellOthers(other), undefined)
   })
 
   test('stays what it was when another could not be marked', async () => {

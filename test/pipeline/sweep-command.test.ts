@@ -1,7 +1,7 @@
 // The sweep as an operator runs it, on the folder of a service that is stopped, and as a service runs it.
 
 import assert from 'node:assert/strict'
-import { readdir, utimes } from 'node:fs/promises'
+import { readdir, rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
@@ -9,7 +9,7 @@ import type { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { openStorage } from '../../src/storage/open.ts'
-import { describeOnPostgres, postgresEngine } from '../support/database.ts'
+import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { fileStages } from '../support/file-stages.ts'
 import { createPictureWork } from '../support/picture-work.ts'
@@ -105,6 +105,38 @@ describeOnPostgres('vitrine storage sweep', () => {
     assert.equal(rows.length, 3)
     assert.equal((await sweep(right)).stdout, 'unused files removed: 2 (8 bytes)\n')
     assert.deepEqual(await filesIn(right), [shown])
+  })
+
+  test('with --deep refuses a store that another database has marked, of which a start warns', async () => {
+    await using stack = new AsyncDisposableStack()
+    const first = stack.use(await postgresEngine.create())
+    const second = stack.use(await postgresEngine.create())
+    const { path } = stack.use(await makeDataFolder({ empty: true }))
+    await fillCatalogue(first.database, path)
+    const envOf = ({ url = '' }: TestDatabase) => ({ DATABASE_URL: url, DATA_DIR: path })
+    const start = async (database: TestDatabase) => {
+      const service = await startService({ ...envOf(database), ROLE: 'api' })
+      await service.stop()
+      return service.output()
+    }
+    const deep = (...options: string[]) =>
+      vitrine(['storage', 'sweep', '--deep', ...options], { env: envOf(second), cwd: path })
+    const shared = /another database keeps its pictures in .*, by the mark (\.store-[\w-]+): /
+
+    assert.doesNotMatch(await start(first), shared)
+    const [, mark = ''] = shared.exec(await start(second)) ?? []
+    // One file of its own, or it would be refused for having none.
+    const [own = ''] = await fillCatalogue(second.database, path)
+    await makeOld(path, own)
+    const before = await filesIn(path)
+    const { code, stdout, stderr } = await deep()
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, shared)
+    assert.deepEqual(await filesIn(path), before)
+    assert.equal((await deep('--dry-run')).code, 0)
+
+    await rm(join(path, 'objects', mark))
+    assert.equal((await deep()).code, 0)
   })
 })
 
