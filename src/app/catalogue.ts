@@ -54,7 +54,10 @@ export async function openCatalogue(options: CatalogueOptions): Promise<Catalogu
     idempotencyKeepMs: config.idempotencyKeepMs,
     cache: { ...config.cache, currentAsOf: relay.currentAsOf, shared },
   })
-  relay.subscribe(({ productId, version }) => products.invalidate(productId, version))
+  relay.subscribe(
+    ({ productId, version }) => products.invalidate(productId, version),
+    products.restart,
+  )
   // Only now: what the log tells has to be dropped from the first moment of a connection on.
   await shared?.firstContact
   const everything = starting.move()

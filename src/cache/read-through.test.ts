@@ -15,6 +15,9 @@ function createStore() {
   const waiting: (() => void)[] = []
   return {
     write: () => ++version,
+    restore: (to: number) => {
+      version = to
+    },
     loads: () => loads,
     /** Lets the oldest load answer with what it saw when it began. */
     answer: () => waiting.shift()?.(),
@@ -90,6 +93,29 @@ test('a reader that loaded before the write cannot refill the cache with what it
   assert.equal((await late)?.value.version, 2)
   assert.equal((await early)?.value.version, 2, 'its load is repeated')
   assert.equal((await cache.get('p'))?.value.version, 2)
+})
+
+test('what was seen of a truth that was restored is not served, nor what was being loaded of it', async () => {
+  const store = createStore()
+  const cache = createReadThrough({ ...told, load: store.load })
+  for (let n = 0; n < 8; n++) store.write()
+  const known = cache.get('p')
+  await store.answerAll()
+  assert.equal((await known)?.value.version, 9)
+  const underWay = cache.get('q')
+  store.restore(1)
+  cache.restart()
+  const [first, joined] = [cache.get('p'), cache.get('q')]
+  await store.answerAll()
+  assert.equal((await first)?.value.version, 1)
+  assert.equal((await underWay)?.value.version, 1, 'its load is repeated')
+  assert.equal((await joined)?.value.version, 1)
+  assert.equal(cache.recall('q')?.version, 1)
+  cache.raise('p', store.write())
+  const after = cache.get('p')
+  await store.answerAll()
+  assert.equal((await after)?.value.version, 2)
+  assert.equal(cache.recall('p')?.version, 2, 'it is remembered under the new count')
 })
 
 test('readers of one key share one load, but not one that began before the last write', async () => {

@@ -1,7 +1,8 @@
 // The cached read: values fenced by version. Every version seen raises the key's floor; an entry below
 // its floor is never served, and a load that began before a write and comes back with less is repeated,
 // so a reader that saw the old row cannot refill the cache with it. Where processes share a cache, what is
-// not in memory is looked for there before the truth is asked.
+// not in memory is looked for there before the truth is asked. Versions compare within one history of the
+// truth only: one that was restored counts on from where it was put back to.
 
 import { LRUCache } from 'lru-cache'
 import { isAppError } from '../errors.ts'
@@ -51,6 +52,8 @@ export interface ReadThrough<V> {
   follow(key: string, version: number): void
   /** Memory begins anew. */
   forget(): void
+  /** `forget`, and what was seen says nothing any more, loads under way included: another history of the truth began. */
+  restart(): void
   /** What is held in memory. */
   figures(): CacheFigures
 }
@@ -90,6 +93,8 @@ export function createReadThrough<V extends Versioned>(
   })
   const floors = createFloors(now)
   const flights = new Map<string, Flight<V>>()
+  /** How many histories of the truth there have been. */
+  let history = 0
 
   const held = (key: string): V | undefined => {
     const entry = entries.get(key)
@@ -129,9 +134,11 @@ export function createReadThrough<V extends Versioned>(
     for (let attempt = 1; ; attempt++) {
       // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
       const isWatched = currentAsOf() !== undefined
+      const begunIn = history
       const value = await obtain(key)
-      if (value && value.version < floors.of(key) && attempt < MAX_LOADS) continue
-      if (value && value.version >= floors.of(key)) {
+      const isCurrent = begunIn === history && (!value || value.version >= floors.of(key))
+      if (!isCurrent && attempt < MAX_LOADS) continue
+      if (value && isCurrent) {
         floors.raise(key, value.version)
         if (isWatched) entries.set(key, value)
       }
@@ -176,6 +183,12 @@ export function createReadThrough<V extends Versioned>(
       shared?.level.drop(key, version)
     },
     forget: () => entries.clear(),
+    restart: () => {
+      history++
+      entries.clear()
+      floors.clear()
+      flights.clear()
+    },
     figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
     get: async (key) => {
       const current = recall(key)
@@ -216,6 +229,10 @@ function createFloors(now: () => number) {
   const of = (key: string) => Math.max(current.get(key) ?? 0, previous.get(key) ?? 0)
   return {
     of,
+    clear: () => {
+      current.clear()
+      previous.clear()
+    },
     /** True when this version is the highest so far. */
     raise: (key: string, version: number): boolean => {
       turn()

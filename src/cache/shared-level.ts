@@ -85,8 +85,9 @@ const RECONNECT_MS = { first: 100, most: 2_000 }
 interface Session {
   readonly on: CacheConnection
   readonly alarm: Alarm
-  /** Everything that is looked up in it is in step. */
+  /** Everything that is looked up in it was in step with the log at `place`. */
   isReady: boolean
+  place: Place | undefined
   /** Drops that it answered with no; what they were to take away may still be there. */
   refusals: number
 }
@@ -102,7 +103,10 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
   /** Answers in a row that came too late. */
   let late = 0
 
-  const usable = () => (session?.isReady && late < MOST_LATE ? session.on : undefined)
+  /** A log that was restored tells of nothing that was lost: what is held may be that. */
+  const isInStep = ({ isReady, place }: Session) =>
+    isReady && place !== undefined && changes.toldThrough()?.epoch === place.epoch
+  const usable = () => (session && isInStep(session) && late < MOST_LATE ? session.on : undefined)
   const within = async <T>(work: Promise<T>): Promise<T | undefined> => {
     const inTime = await settlesWithin(work, PATIENCE_MS)
     late = inTime ? 0 : late + 1
@@ -148,14 +152,13 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
     return isSame && (await current.on.advance(place, told)) ? told : undefined
   }
   const follow = async (current: Session, signal: AbortSignal): Promise<never> => {
-    let place: Place | undefined
     let isTold = false
     for (;;) {
       try {
-        if (place && current.isReady) place = await keepUp(current, place)
-        if (!place || !current.isReady) {
+        if (current.place && current.isReady) current.place = await keepUp(current, current.place)
+        if (!current.place || !current.isReady) {
           current.isReady = false
-          place = await catchUp(current, signal)
+          current.place = await catchUp(current, signal)
         }
         isTold = false
       } catch (error) {
@@ -182,7 +185,7 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
       for (const listener of listeners) listener.heard(key, version)
     })
     using over = endOf(stopping.signal)
-    const current = { on, alarm: createAlarm(), isReady: false, refusals: 0 }
+    const current = { on, alarm: createAlarm(), isReady: false, place: undefined, refusals: 0 }
     session = current
     late = 0
     isFirstTry = false
@@ -231,7 +234,7 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
     subscribe: (listener) => void listeners.add(listener),
     isHearing: () => session !== undefined,
     check: async () => {
-      const trouble = troubleOf(session, late)
+      const trouble = troubleOf(session && { isInStep: isInStep(session), late })
       if (trouble) throw new AppError('unavailable', trouble)
       await session?.on.ping()
     },
@@ -243,10 +246,10 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
   }
 }
 
-function troubleOf(session: Session | undefined, late: number): string | undefined {
-  if (!session) return 'The shared cache cannot be reached.'
-  if (late >= MOST_LATE) return 'The shared cache answers too slowly, and is left alone.'
-  return session.isReady ? undefined : 'The shared cache is not in step yet, and is left alone.'
+function troubleOf(reached?: { isInStep: boolean; late: number }): string | undefined {
+  if (!reached) return 'The shared cache cannot be reached.'
+  if (reached.late >= MOST_LATE) return 'The shared cache answers too slowly, and is left alone.'
+  return reached.isInStep ? undefined : 'The shared cache is not in step yet, and is left alone.'
 }
 
 /** A signal that aborts with another, and at the end of the block. */

@@ -16,7 +16,7 @@ export type Progress = 'settled' | 'moved' | 'waiting'
 export interface Reader {
   /** Reads to the present end of the log. Throws `unavailable`; may be called again then. */
   read(): Promise<Progress>
-  subscribe(listener: (event: LoggedEvent) => void): Disposable
+  subscribe(listener: (event: LoggedEvent) => void, restarted?: () => void): Disposable
   /** `performance.now()` of the last time every committed event had been passed on; undefined until then. */
   currentAsOf(): number | undefined
   /** The place up to which every event since the reader began was passed on; undefined until that is known. */
@@ -25,30 +25,35 @@ export interface Reader {
   readonly feed: EventFeed
 }
 
+interface Listener {
+  readonly heard: (event: LoggedEvent) => void
+  readonly restarted: (() => void) | undefined
+}
+
 /** Decided events that are passed on from memory; when there are more, followers read the log at their own pace. */
 const MOST_DECIDED = 1_000
 
 export function createReader(db: Db): Reader {
   const dispatch = createDispatch()
-  const listeners = new Set<(event: LoggedEvent) => void>()
+  const listeners = new Set<Listener>()
   let tail: Tail | undefined
-  let mayHaveMoved = true
   let currentAsOf: number | undefined
   let told: Position | undefined
   /** Passed on to the followers of decided events, up to here. */
   let decided: Position | undefined
 
   const readState = async () => {
-    if (mayHaveMoved) await beginEpochAfterRestore(db)
-    // Until this look is done without failure: another server may stand behind the next one.
-    mayHaveMoved = true
+    // Before each look: another server may stand behind it, and none before need have failed.
+    await beginEpochAfterRestore(db)
     const state = await readLogState(db)
     if (tail?.epoch !== state.epoch) {
+      const isFirst = tail === undefined
       tail = createTail(db, state)
       currentAsOf = undefined
       told = undefined
       decided = undefined
       dispatch.rereadAll()
+      if (!isFirst) for (const { restarted } of listeners) restarted?.()
     }
     return { state, tail }
   }
@@ -60,7 +65,7 @@ export function createReader(db: Db): Reader {
     for (let complete = false; !complete; ) {
       const found = await tail.readNew(lastId)
       for (const event of found.events) {
-        for (const listener of listeners) listener(event)
+        for (const { heard } of listeners) heard(event)
         if (isWhole) dispatch.pushNew(event)
         else dispatch.rereadProduct(event.productId)
       }
@@ -87,7 +92,8 @@ export function createReader(db: Db): Reader {
     toldThrough: () => told,
     delayMs: () => tail?.waitingMs() ?? 0,
     feed: createFeed({ db, dispatch, decided: () => decided }),
-    subscribe: (listener) => {
+    subscribe: (heard, restarted) => {
+      const listener = { heard, restarted }
       listeners.add(listener)
       return { [Symbol.dispose]: () => void listeners.delete(listener) }
     },
@@ -98,7 +104,6 @@ export function createReader(db: Db): Reader {
       await tail.decide(state.lastId)
       const through = tail.decidedThrough()
       if (through !== undefined && through !== decided?.id) await passOnDecided(tail, through)
-      mayHaveMoved = false
       if (through === state.lastId) return 'settled'
       return through === before ? 'waiting' : 'moved'
     },

@@ -16,8 +16,11 @@ import type { Position } from './position.ts'
 import { createReader } from './reader.ts'
 
 export interface Relay extends AsyncDisposable {
-  /** Calls `listener` for each event that is committed from now on, at once. It must not throw. */
-  subscribe(listener: (event: LoggedEvent) => void): Disposable
+  /**
+   * Calls `listener` for each event that is committed from now on, at once, and `restarted` when another
+   * epoch of the log began: versions seen before may be of changes that were lost. Neither may throw.
+   */
+  subscribe(listener: (event: LoggedEvent) => void, restarted?: () => void): Disposable
   /** `performance.now()` of the last time every committed event had been passed on; undefined until then. */
   currentAsOf(): number | undefined
   /** The place up to which every event since the relay began was passed on; undefined until that is known. */

@@ -41,6 +41,8 @@ export interface ProductsOptions {
 export interface ProductsWithCache extends Products, ProductLists {
   /** A committed change: nothing older than `version` is served from now on, and who waits for the product looks. */
   invalidate(productId: string, version: number): void
+  /** The log of changes was restored: what is remembered may be of changes that were lost. */
+  restart(): void
   /** After a change of our own whose version is not at hand: drops the product before the answer goes out. */
   refresh(productId: string): Promise<void>
   /** Of the products in memory, for the health report. */
@@ -121,6 +123,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
       cached.follow(productId, version)
       waits.wake(productId)
     },
+    restart: cached.restart,
     refresh: async (productId) => {
       const current = await load(productId)
       if (current) await cached.announce(productId, current.version)

@@ -19,7 +19,8 @@ const log = pino({ level: 'silent' })
 function createTruth() {
   const versions = new Map<string, number>()
   const changes: { key: string; version: number }[] = []
-  const place = (): Place => ({ epoch: 'abc', id: changes.length })
+  let history = 0
+  const place = (): Place => ({ epoch: `abc${history}`, id: changes.length })
   return {
     loads: 0,
     write: (key: string) => {
@@ -29,10 +30,17 @@ function createTruth() {
       return version
     },
     versionOf: (key: string) => versions.get(key) ?? 1,
+    /** Puts it back to where it began, in another epoch. */
+    restore: () => {
+      versions.clear()
+      changes.length = 0
+      history++
+    },
     log: {
       toldThrough: place,
       settledThrough: async () => place(),
-      between: async (from: Place, through: Place) => changes.slice(from.id, through.id),
+      between: async (from: Place, through: Place) =>
+        from.epoch === through.epoch ? changes.slice(from.id, through.id) : undefined,
     },
   }
 }
@@ -208,6 +216,28 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     const fresh = set.open()
     await fresh.ready()
     assert.equal(await fresh.get('k'), 2)
+  })
+
+  test('of a truth that was restored nothing is served that it lost', async () => {
+    await using set = setUp()
+    const [one, other] = [set.open(), set.open()]
+    await Promise.all([one.ready(), other.ready()])
+    for (let n = 0; n < 5; n++) await one.write('k')
+    await eventually(async () => {
+      assert.equal(await other.get('k'), 6)
+      const found = await one.level.look('k', 6)
+      assert.ok(found && 'entry' in found, 'Redis has it too')
+    })
+    set.truth.restore()
+    for (const node of [one, other]) {
+      node.cache.restart()
+      assert.equal(await node.get('k'), 1)
+    }
+    await one.write('k')
+    assert.equal(await one.get('k'), 2)
+    await eventually(async () => assert.equal(await other.get('k'), 2))
+    await Promise.all([one.ready(), other.ready()])
+    assert.equal(await other.get('k'), 2)
   })
 
   test('a Redis that falls silent is not waited for; it is used again when it speaks', async () => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
+import pg from 'pg'
 import type { Database } from '../../src/database/database.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import type { HealthReport } from '../../src/observability/health.ts'
@@ -17,7 +18,13 @@ import { eventually } from '../support/eventually.ts'
 import { heldBack, type Origin, startOrigin } from '../support/origin.ts'
 import { createPictureWork, freshUrls, type PictureWork } from '../support/picture-work.ts'
 import { jpeg } from '../support/pictures.ts'
-import { type Environment, getProduct, postProduct, settled } from '../support/service.ts'
+import {
+  type Environment,
+  getProduct,
+  makeDataFolder,
+  postProduct,
+  settled,
+} from '../support/service.ts'
 
 /** What requests for products ask of the database; what the process asks by itself names none of these. */
 const CATALOGUE = /\b(products|images|renditions|objects|users)\b/
@@ -201,3 +208,54 @@ describeOnPostgres('GET /products/:id on a node that others write beside', () =>
     assert.ok(delay! < 3_000)
   })
 })
+
+describeOnPostgres(
+  'GET /products/:id on a node whose database is put back to an older state',
+  () => {
+    test('shows what is there now, and its own writes', async () => {
+      await using open = await postgresEngine.create()
+      await open.database[Symbol.asyncDispose]()
+      const url = new URL(open.url ?? '')
+      const name = url.pathname.slice(1)
+      const server = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
+      await server.connect()
+      await using _server = { [Symbol.asyncDispose]: () => server.end() }
+      await using folder = await makeDataFolder({ empty: true })
+      const environment = { DATABASE_URL: url.href, DATA_DIR: folder.path, ROLE: 'api' }
+      let id = ''
+      {
+        await using before = await startComposed(environment)
+        id = (await postProduct(before, [])).id
+      }
+      await server.query(`CREATE DATABASE ${name}_old TEMPLATE ${name}`)
+      await using node = await startComposed(environment)
+      const change = async (product_price: number) => {
+        const answer = await fetch(`${node.url}/products/${id}`, {
+          method: 'PATCH',
+          headers: { 'content-type': 'application/merge-patch+json' },
+          body: JSON.stringify({ product_price }),
+        })
+        assert.equal(answer.status, 200)
+      }
+      for (let price = 2; price < 9; price++) await change(price)
+      assert.equal((await getProduct(node, id)).product_price, 8)
+      // No new session gets in meanwhile, so that the names can be exchanged.
+      await server.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
+      await server.query(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1',
+        [name],
+      )
+      await eventually(() => server.query(`ALTER DATABASE ${name} RENAME TO ${name}_lost`))
+      await server.query(`ALTER DATABASE ${name}_old RENAME TO ${name}`)
+      await server.query(`DROP DATABASE ${name}_lost`)
+      await eventually(async () => {
+        const { product_price, version } = await getProduct(node, id)
+        assert.deepEqual([product_price, version], [100, 1])
+      })
+      for (let price = 2; price < 5; price++) {
+        await change(price)
+        assert.equal((await getProduct(node, id)).product_price, price)
+      }
+    })
+  },
+)
