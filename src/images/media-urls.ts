@@ -10,6 +10,8 @@ export interface MediaUrls {
   prefix: string
   /** The public URL of a file is this and its key, and where files are private a signature. */
   base: string
+  /** The settings that show in signatures; undefined where files are public. */
+  signing: string | undefined
   /**
    * Until when an answer with URLs that are made now may be given, in milliseconds since 1970; undefined
    * where URLs do not end. Of one period, all answers with the same files have the same URLs.
@@ -31,6 +33,7 @@ export function createMediaUrls({ storage, publicUrl }: MediaUrlsOptions): Media
   return {
     prefix,
     base,
+    signing: signer?.form,
     goodUntil: () => signer?.periodEnd(),
     present: (image) => ({
       ...image,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ImageStatus } from '../images/image.ts'
-import { processingStatus } from './product-document.ts'
+import { processingStatus, saltOf } from './product-document.ts'
 
 const cases: [ImageStatus[], string][] = [
   [[], 'completed'],
@@ -17,3 +17,13 @@ for (const [images, expected] of cases) {
     assert.equal(processingStatus(images), expected)
   })
 }
+
+test('every setting that shows in URLs is in the salt', () => {
+  const shown = [
+    { base: 'https://shop.example/', signing: undefined },
+    { base: 'https://other.example/', signing: undefined },
+    { base: 'https://shop.example/', signing: 'eu-west-1 60000' },
+    { base: 'https://shop.example/', signing: 'eu-west-1 120000' },
+  ]
+  assert.equal(new Set(shown.map(saltOf)).size, shown.length)
+})

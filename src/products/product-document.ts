@@ -72,9 +72,9 @@ function periodOf(goodUntil: number | undefined): string {
 }
 
 /** Covers what shows in the body and is not in the rows: only processes of the same salt show the same. */
-export function saltOf({ base }: Pick<MediaUrls, 'base'>): string {
+export function saltOf({ base, signing = '' }: Pick<MediaUrls, 'base' | 'signing'>): string {
   return createHash('sha256')
-    .update(JSON.stringify([REPRESENTATION_REVISION, base]))
+    .update(JSON.stringify([REPRESENTATION_REVISION, base, signing]))
     .digest('base64url')
     .slice(0, 6)
 }

@@ -58,6 +58,7 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
   if (firstRenewal !== undefined) renewLater(firstRenewal)
 
   return {
+    form: `${region} ${lifetimeMs}`,
     sign: (key) => {
       const signedAt = periodStart()
       if (current?.signedAt !== signedAt) {

@@ -44,6 +44,8 @@ export interface PutOptions {
  * got, and each lives on for a period after its own.
  */
 export interface UrlSigner {
+  /** The settings that show in its URLs: signers that differ in it make different ones. */
+  readonly form: string
   sign(key: string): string
   /** When the period ends, in milliseconds since 1970 by the clock of this machine: an answer with signed URLs is given until then and not again. */
   periodEnd(): number

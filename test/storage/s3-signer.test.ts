@@ -27,6 +27,7 @@ test('temporary credentials are renewed before their end, which URLs do not outl
     lifetimeMs: 120 * MINUTE_MS,
   })
   const tokenNow = () => new URL(signer.sign('a.jpg')).searchParams.get('X-Amz-Security-Token')
+  assert.match(signer.form, /eu-west-1.*7200000/)
   assert.equal(tokenNow(), 'token-1/+')
   assert.equal(signer.periodEnd(), start + 20 * MINUTE_MS)
 
