@@ -94,7 +94,7 @@ export function createIntake(options: IntakeOptions): Intake {
         if (death === undefined || (await mayRevive(jobId, death)))
           return await consider(jobId, slot)
         slot.release()
-        return 'unheard'
+        return 'foreign'
       } catch (error) {
         slot.release()
         report(error)

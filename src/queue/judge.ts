@@ -5,8 +5,12 @@ import type { Logger } from '../observability/logger.ts'
 import { isRefusal, type Refusal, readMessage } from './messages.ts'
 import type { Answer, BellHandler } from './queue.ts'
 
-/** `again`: it must be delivered once more, here or elsewhere. */
-export type Verdict = 'done' | 'again'
+export type Verdict =
+  | 'done'
+  /** It must be judged once more, here or elsewhere. */
+  | 'again'
+  /** As well, for it is no bell and could not be put to the dead. */
+  | 'unmoved'
 
 export interface JudgeOptions<M> {
   handler: BellHandler
@@ -29,6 +33,12 @@ export interface ReasonHeaders {
 }
 
 const unknownJob: Refusal = { reason: 'unknown_job', detail: 'There is no such job.' }
+const unknownKind: Refusal = {
+  reason: 'unknown_kind',
+  detail: 'Nobody here knows this kind of job.',
+}
+
+const UNMOVED = 'unmoved'
 
 /** Neither of them rejects. */
 export interface Judge<M> {
@@ -40,7 +50,12 @@ export interface Judge<M> {
 export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
   const { handler, bodyOf, nameOf, dead, move, signal, log } = options
   const told = new Set<string>()
-
+  /** In full once, then for those who look closely. */
+  const levelOf = (what: string) => {
+    const level = told.has(what) ? 'debug' : 'warn'
+    told.add(what)
+    return level
+  }
   const ask = async (jobId: string, death: string | undefined): Promise<Answer> => {
     try {
       return await handler(jobId, death)
@@ -53,12 +68,12 @@ export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
     try {
       await move(message, { 'vitrine-reason': reason, 'vitrine-detail': detail })
     } catch (error) {
-      log.debug({ err: error }, 'a message could not be moved')
-      return 'again'
+      const level = levelOf(UNMOVED)
+      log[level]({ err: error, ...nameOf(message) }, `a message could not be moved to ${dead}`)
+      return 'unmoved'
     }
-    const level = told.has(reason) ? 'debug' : 'warn'
-    told.add(reason)
-    log[level](
+    told.delete(UNMOVED)
+    log[levelOf(reason)](
       { reason, ...nameOf(message) },
       `a message that is no bell was moved to ${dead}: ${detail}`,
     )
@@ -70,6 +85,7 @@ export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
     const { jobId, death } = read
     const answer = await ask(jobId, death)
     if (answer === 'unknown') return await refuse(message, unknownJob)
+    if (answer === 'foreign') return await refuse(message, unknownKind)
     if (answer === 'heard') return 'done'
     // A bell is rung again by its announcer, a dead job's message by nobody.
     return signal.aborted || death !== undefined ? 'again' : 'done'

@@ -14,7 +14,13 @@ export interface Bell {
 
 /** Why a message is not a bell. */
 export interface Refusal {
-  reason: 'not_json' | 'not_ours' | 'unknown_version' | 'unknown_job' | 'unanswered'
+  reason:
+    | 'not_json'
+    | 'not_ours'
+    | 'unknown_version'
+    | 'unknown_job'
+    | 'unknown_kind'
+    | 'unanswered'
   detail: string
 }
 

@@ -7,6 +7,8 @@ export type Answer =
   | 'heard'
   /** The ledger has no job of this id. */
   | 'unknown'
+  /** The message asks for a job to run again that is of a kind nobody here knows. */
+  | 'foreign'
   /** Nobody could look: the process is stopping, or the ledger is away. */
   | 'unheard'
 
@@ -47,6 +49,6 @@ export interface Queue extends AsyncDisposable {
    * once `signal` aborted and all calls settled; never rejects.
    */
   listen(handler: BellHandler, options: { concurrency: number; signal: AbortSignal }): Promise<void>
-  /** Resolves when announcements can be taken; throws `unavailable` otherwise. */
+  /** Resolves when bells and dead jobs are taken; throws `unavailable` otherwise. */
   ping(): Promise<QueueFigures | undefined>
 }
