@@ -1,20 +1,22 @@
 // Bells from RabbitMQ. The broker hands out as many as there may be calls under way, so that nothing waits
-// here that could be heard elsewhere. What is no bell goes to the dead queue and never comes round again.
+// here that could be heard elsewhere. What is no bell goes to the dead queue. Nothing is given back but by who
+// stops: a message that could be tried again is kept in hand meanwhile, for the broker counts what comes back.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AsyncMessage, Channel, Connection, HeaderFields } from 'rabbitmq-client'
+import type { AsyncMessage, Channel, Connection } from 'rabbitmq-client'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type Verdict } from './judge.ts'
 import type { BellHandler } from './queue.ts'
 import type { Publisher } from './rabbitmq-publisher.ts'
+import { refusedEnvelope } from './rabbitmq-refused.ts'
 import { deadOf, declare, openChannel, type Topology } from './rabbitmq-topology.ts'
 import type { Trouble } from './trouble.ts'
 
 export interface ListenerOptions {
   connection: Connection
   topology: Topology
-  /** For what belongs into the dead queue. */
-  publisher: Publisher
+  /** Publishes what belongs into the dead queue. */
+  dead: Publisher
   handler: BellHandler
   concurrency: number
   signal: AbortSignal
@@ -27,17 +29,19 @@ const PART = 'listening'
 const CONSUMER = 'vitrine'
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 5_000
-/** Before something is given back that could not be dealt with: it comes round again at once. */
-const GIVE_BACK_MS = 1_000
+/** Between two tries at a message that could not be dealt with. */
+const AGAIN_MS = 1_000
+/** After which a message that does not get into the dead queue is left to the broker: bells wait behind it. */
+const MOVES = 3
 
 /** Listens until `signal` is aborted and all calls have ended, over any number of channels. */
 export async function listen(options: ListenerOptions): Promise<void> {
   const { signal, trouble } = options
-  const judge = createListenerJudge(options)
+  const deal = createDealer(options)
   let pauseMs = FIRST_PAUSE_MS
   while (!signal.aborted) {
     try {
-      await hear(options, judge, () => {
+      await hear(options, deal, () => {
         trouble.end(PART)
         pauseMs = FIRST_PAUSE_MS
       })
@@ -53,7 +57,7 @@ export async function listen(options: ListenerOptions): Promise<void> {
 /** Listens on one channel until it ends or `signal` is aborted. Its calls have ended then, for no other channel can acknowledge them. */
 async function hear(
   { connection, topology, concurrency, signal }: ListenerOptions,
-  judge: (message: AsyncMessage) => Promise<Verdict>,
+  deal: Dealer,
   onReady: () => void,
 ): Promise<void> {
   const channel = await orAborted(openListening(connection, topology), signal)
@@ -63,12 +67,13 @@ async function hear(
   const aborted = () => end()
   signal.addEventListener('abort', aborted, { once: true })
   const calls = new Set<Promise<void>>()
+  const over = new AbortController()
   channel.once('basic.cancel', (_tag, error) => lose(error))
   channel.once('close', () => lose(new Error('the channel was closed')))
   channel.on('error', lose)
   const deliver = (message: AsyncMessage) => {
     if (signal.aborted) return // given back with the channel
-    const call = judge(message)
+    const call = deal(message, over.signal)
       .then((verdict) => tell(channel, message, verdict))
       .finally(() => calls.delete(call))
     calls.add(call)
@@ -85,6 +90,7 @@ async function hear(
     signal.removeEventListener('abort', aborted)
     // Neither is waited for: a broker that does not answer must not hold up who stops.
     if (channel.active) channel.basicCancel({ consumerTag: CONSUMER }).catch(() => {})
+    over.abort()
     await Promise.all(calls)
     void channel.close()
   }
@@ -116,14 +122,14 @@ async function orAborted(
 function tell(channel: Channel, { deliveryTag }: AsyncMessage, verdict: Verdict): void {
   if (!channel.active) return
   if (verdict === 'done') channel.basicAck({ deliveryTag })
-  else channel.basicNack({ deliveryTag, requeue: true })
+  // Without `requeue` the broker itself puts it to the dead, if its queue was declared so.
+  else channel.basicNack({ deliveryTag, requeue: verdict === 'again' })
 }
 
-/** What is not done is given back after a moment, for it comes round again at once. Never rejects. */
-function createListenerJudge(
-  options: ListenerOptions,
-): (message: AsyncMessage) => Promise<Verdict> {
-  const { handler, topology, publisher, signal, log } = options
+/** Deals with a message until it is done with, or `over` is aborted: then it goes back. Never rejects. */
+type Dealer = (message: AsyncMessage, over: AbortSignal) => Promise<Verdict>
+
+function createDealer({ handler, topology, dead, signal, log }: ListenerOptions): Dealer {
   const exchange = deadOf(topology)
   const { judge } = createJudge<AsyncMessage>({
     handler,
@@ -131,25 +137,26 @@ function createListenerJudge(
     nameOf: ({ messageId }) => ({ message_id: messageId }),
     dead: exchange,
     move: (message, reason) => {
-      const headers = { ...message.headers, ...reason }
-      const envelope = { ...propertiesOf(message), headers, exchange }
-      return publisher.publish([{ envelope, body: message.body }])
+      const envelope = { ...refusedEnvelope(message, reason), exchange }
+      return dead.publish([{ envelope, body: message.body }])
     },
     signal,
     log,
   })
-  return async (message) => {
-    const verdict = await judge(message)
-    if (verdict === 'again') await sleep(GIVE_BACK_MS, undefined, { signal }).catch(() => {})
-    return verdict
+  return async (message, over) => {
+    for (let moves = 0; ; ) {
+      const verdict = await judge(message)
+      if (verdict === 'done') return verdict
+      if (verdict === 'unmoved' && ++moves === MOVES) {
+        const { messageId } = message
+        log.error(
+          { message_id: messageId },
+          `a message that ${exchange} does not take is left to the broker, which may drop it`,
+        )
+        return verdict
+      }
+      if (!over.aborted) await sleep(AGAIN_MS, undefined, { signal: over }).catch(() => {})
+      if (over.aborted) return 'again'
+    }
   }
-}
-
-/** Of what came with it, what tells of the body and of its sender; the rest is about how it got here. */
-const kept = ['contentType', 'contentEncoding', 'messageId', 'type', 'appId'] as const
-
-function propertiesOf(message: AsyncMessage): Pick<HeaderFields, (typeof kept)[number]> {
-  return Object.fromEntries(
-    kept.flatMap((name) => (message[name] === undefined ? [] : [[name, message[name]]])),
-  )
 }

@@ -5,7 +5,7 @@ import type { Channel, Connection, Envelope } from 'rabbitmq-client'
 import { AppError } from '../errors.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { unavailable } from './rabbitmq-server.ts'
-import { declare, openChannel, type Topology } from './rabbitmq-topology.ts'
+import { openChannel } from './rabbitmq-topology.ts'
 
 export interface Message {
   envelope: Envelope
@@ -18,17 +18,36 @@ export interface Publisher extends AsyncDisposable {
   publish(messages: readonly Message[]): Promise<void>
   /** A channel to publish on, once everything is declared. Throws what the driver throws. */
   prepare(): Promise<Channel>
+  /** Whether the last messages were not taken: lately, for others may have got them through since. */
+  isFailing(): boolean
+}
+
+export interface PublisherOptions {
+  connection: Connection
+  /** Makes what the messages go to, before the first of them. */
+  declare(): Promise<void>
+  /** Whether a queue that is gone is made again for the next messages; else that is left to its listener. */
+  remakes: boolean
 }
 
 /** Confirms come within milliseconds; a broker that writes to a slow disk takes longer. */
 const CONFIRM_MS = 10_000
 
-export function createPublisher(connection: Connection, topology: Topology): Publisher {
+/** Longer than who publishes waits to try again, the time of a confirm included. */
+const LATELY_MS = 30_000
+
+export function createPublisher({ connection, declare, remakes }: PublisherOptions): Publisher {
   let current: Channel | undefined
   let opening: Promise<Channel> | undefined
+  let failedAt = Number.NEGATIVE_INFINITY
+  const works = () => {
+    failedAt = Number.NEGATIVE_INFINITY
+  }
+  // What was not taken by a broker that went away says nothing about the one that is back.
+  connection.on('connection', works)
 
   const open = async () => {
-    await declare(connection, topology)
+    await declare()
     const channel = await openChannel(connection)
     await channel.confirmSelect()
     return channel
@@ -49,16 +68,19 @@ export function createPublisher(connection: Connection, topology: Topology): Pub
       await withDeadline(confirmed(channel, messages), CONFIRM_MS, late)
     } catch (error) {
       // Except for a queue that its listener makes again, the next batch begins afresh.
-      if (!(error instanceof Returned)) void channel.close()
+      if (remakes || !(error instanceof Returned)) void channel.close()
       throw error
     }
   }
   return {
     prepare,
+    isFailing: () => performance.now() - failedAt < LATELY_MS,
     publish: async (messages) => {
       try {
         await publish(messages)
+        works()
       } catch (error) {
+        failedAt = performance.now()
         throw unavailable(error, 'The queue did not take the messages.')
       }
     },

@@ -1,6 +1,7 @@
 // What has to be there in the broker: the queue, and beside it `<queue>.dead` with an exchange of the same
-// name. Declared again by every connection, and by a listener whose queue was deleted. Not by others: a queue
-// that is made again at once is taken for the old one by RabbitMQ 3.10, and its listener hears no more.
+// name. Declared again by every connection, the queue by a listener whose queue was deleted, and what is dead by
+// whoever has something to put there. The queue not by others: one that is made again at once is taken for the
+// old one by RabbitMQ 3.10, and its listener hears no more.
 
 import type { Channel, Connection } from 'rabbitmq-client'
 import { AppError } from '../errors.ts'
@@ -30,24 +31,40 @@ export function deadOf({ queue }: Topology): string {
 
 /** Throws `unavailable` with what to do about a queue that has other arguments, and what the driver throws. */
 export async function declare(connection: Connection, topology: Topology): Promise<void> {
-  const { queue, type } = topology
-  const deadName = deadOf(topology)
+  await declareDead(connection, topology)
+  await declaring(connection, topology, (_channel, declareQueue) =>
+    declareQueue(topology.queue, mainArguments(topology)),
+  )
+}
+
+/** Only what is for the dead. Throws as `declare` does. */
+export async function declareDead(connection: Connection, topology: Topology): Promise<void> {
+  const name = deadOf(topology)
+  await declaring(connection, topology, async (channel, declareQueue) => {
+    await channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true })
+    await declareQueue(name, { 'x-queue-type': topology.type })
+    await channel.queueBind({ exchange: name, queue: name })
+  })
+}
+
+type DeclareQueue = (name: string, options: Record<string, unknown>) => Promise<void>
+
+async function declaring(
+  connection: Connection,
+  topology: Topology,
+  work: (channel: Channel, declareQueue: DeclareQueue) => Promise<void>,
+): Promise<void> {
   const channel = await openChannel(connection)
   try {
-    await channel.exchangeDeclare({ exchange: deadName, type: 'fanout', durable: true })
-    await declareQueue(deadName, { 'x-queue-type': type })
-    await channel.queueBind({ exchange: deadName, queue: deadName })
-    await declareQueue(queue, mainArguments(topology))
+    await work(channel, async (name, options) => {
+      if (topology.type === 'classic' && (await find(connection, name))) return
+      await channel.queueDeclare({ queue: name, durable: true, arguments: options })
+    })
   } catch (error) {
     if (codeOf(error) === 'PRECONDITION_FAILED') throw mismatch(topology, error as Error)
     throw error
   } finally {
     await channel.close()
-  }
-
-  async function declareQueue(name: string, options: Record<string, unknown>): Promise<void> {
-    if (type === 'classic' && (await find(connection, name))) return
-    await channel.queueDeclare({ queue: name, durable: true, arguments: options })
   }
 }
 

@@ -1,6 +1,7 @@
 // RabbitMQ as the doorbell: a quorum queue of job ids, and a queue of dead jobs beside it for those who
 // look there. Announcing and listening have connections of their own, for a broker that is short of
-// memory blocks whoever publishes, acknowledgements included.
+// memory blocks whoever publishes, acknowledgements included. Bells and what is dead have channels of their
+// own: what one queue does not take ends its channel.
 
 import type { Connection } from 'rabbitmq-client'
 import { AppError, isAppError } from '../errors.ts'
@@ -18,7 +19,7 @@ import {
   unavailable,
   watch,
 } from './rabbitmq-server.ts'
-import { deadOf, find, type Topology } from './rabbitmq-topology.ts'
+import { deadOf, declare, declareDead, find, type Topology } from './rabbitmq-topology.ts'
 import { createTrouble } from './trouble.ts'
 
 export interface RabbitmqQueueOptions {
@@ -37,23 +38,32 @@ export async function openRabbitmqQueue(options: RabbitmqQueueOptions): Promise<
   const trouble = createTrouble(describeServer(server), log)
   const connection = connectTo(server, 'announcing')
   watch(connection, 'announcing', trouble)
-  const publisher = createPublisher(connection, topology)
+  const bells = createPublisher({
+    connection,
+    declare: () => declare(connection, topology),
+    remakes: false,
+  })
+  const dead = createPublisher({
+    connection,
+    declare: () => declareDead(connection, topology),
+    remakes: true,
+  })
   try {
-    await firstContact(connection, publisher, server)
+    await firstContact(connection, bells, server)
   } catch (error) {
     await close(connection)
     throw error
   }
   return {
     announce: (jobIds) =>
-      publisher.publish(
+      bells.publish(
         jobIds.map((jobId) => ({
           envelope: { routingKey: topology.queue, messageId: jobId },
           body: bellMessage(jobId),
         })),
       ),
     bury: (letters) =>
-      publisher.publish(
+      dead.publish(
         letters.map((letter) => ({
           envelope: { exchange: deadOf(topology), messageId: letter.jobId },
           body: letterMessage(letter),
@@ -62,12 +72,14 @@ export async function openRabbitmqQueue(options: RabbitmqQueueOptions): Promise<
     listen: async (handler, { concurrency, signal }) => {
       const listening = connectTo(server, 'listening')
       watch(listening, 'connecting', trouble)
-      const parts = { connection: listening, topology, publisher, trouble, log }
+      const parts = { connection: listening, topology, dead, trouble, log }
       await listen({ ...parts, handler, concurrency, signal })
       await close(listening)
     },
     ping: async () => {
       if (!connection.ready) throw new AppError('unavailable', 'RabbitMQ cannot be reached.')
+      if (dead.isFailing())
+        throw new AppError('unavailable', 'The queue for what is dead takes no messages.')
       try {
         return await figuresOf(connection, topology)
       } catch (error) {
@@ -75,7 +87,7 @@ export async function openRabbitmqQueue(options: RabbitmqQueueOptions): Promise<
       }
     },
     [Symbol.asyncDispose]: async () => {
-      await publisher[Symbol.asyncDispose]()
+      await Promise.all([bells, dead].map((publisher) => publisher[Symbol.asyncDispose]()))
       await close(connection)
     },
   }
@@ -84,12 +96,12 @@ export async function openRabbitmqQueue(options: RabbitmqQueueOptions): Promise<
 /** Resolves when everything is declared, or when the broker cannot be reached: that was logged. */
 async function firstContact(
   connection: Connection,
-  publisher: Publisher,
+  bells: Publisher,
   server: RabbitmqServer,
 ): Promise<void> {
   const { promise: refused, resolve: refuse } = Promise.withResolvers<unknown>()
   connection.once('error', refuse)
-  const prepared = publisher.prepare().then(
+  const prepared = bells.prepare().then(
     () => undefined,
     (error: unknown) => error,
   )
@@ -101,8 +113,9 @@ async function firstContact(
 
 async function figuresOf(connection: Connection, topology: Topology): Promise<QueueFigures> {
   const main = await find(connection, topology.queue)
+  if (!main) throw new AppError('unavailable', 'The queue is not there any more.')
+  // One that is gone comes back with the next message for it.
   const dead = await find(connection, deadOf(topology))
-  if (!main || !dead) throw new AppError('unavailable', 'The queue is not there any more.')
   const { messageCount: bells, consumerCount: listeners } = main
-  return { bells, listeners, dead_letters: dead.messageCount }
+  return { bells, listeners, dead_letters: dead?.messageCount ?? 0 }
 }

@@ -70,14 +70,17 @@ describeOnRabbitmq('RabbitMQ', () => {
       listening = []
     }
 
-    const listen = (answer: (id: string) => Answer | Promise<Answer>, concurrency = 4) => {
+    const listen = (
+      answer: (id: string) => Answer | Promise<Answer>,
+      { concurrency = 4, to = queue } = {},
+    ) => {
       stopping = new AbortController()
       const heard: [string, string | undefined][] = []
       const handler = async (id: string, death?: string) => {
         heard.push([id, death])
         return await answer(id)
       }
-      listening = [queue.listen(handler, { concurrency, signal: stopping.signal })]
+      listening = [to.listen(handler, { concurrency, signal: stopping.signal })]
       return heard
     }
     const taken = (from: string) =>
@@ -138,6 +141,31 @@ describeOnRabbitmq('RabbitMQ', () => {
       })
     }
 
+    for (const type of ['quorum', 'classic'] as const) {
+      test(`headers that are too large to be sent again stay behind (${type} queue)`, async () => {
+        const name = broker.queue()
+        await using queue = await open(name, type)
+        const heard = listen(() => 'heard', { to: queue })
+        await using tools = await connectBroker(rabbitmqUrl, { frameMax: 131_072 })
+        const headers = {
+          sender: 'shop',
+          stack: 'x'.repeat(9_000),
+          ...Object.fromEntries(Array.from({ length: 99 }, (_, n) => [`h${n}`, 'x'.repeat(200)])),
+        }
+        await tools.send(name, 'garbage', { headers, messageId: 'mine' })
+        const id = randomUUID()
+        await queue.announce([id])
+        await eventually(() => assert.deepEqual(heard, [[id, undefined]]))
+        const { body, headers: kept } = await taken(`${name}.dead`)
+        assert.equal(body, 'garbage')
+        assert.equal(kept['vitrine-reason'], 'not_json')
+        assert.equal(kept.sender, 'shop')
+        assert.ok(!('stack' in kept) && !('h98' in kept))
+        await stop()
+        assert.deepEqual({ ...(await queue.ping()), listeners: 0 }, figures(0, 0, 0))
+      })
+    }
+
     test('a bell for a job that does not exist goes to the dead queue', async () => {
       const heard = listen(() => 'unknown')
       const id = randomUUID()
@@ -165,23 +193,45 @@ describeOnRabbitmq('RabbitMQ', () => {
       await eventually(() => assert.deepEqual(heard, [[letter.jobId, letter.death]]))
     })
 
-    test('a dead message that nobody could answer comes round again, a bell is left to its announcer', async () => {
-      const heard = listen(() => (heard.length < 3 ? 'unheard' : 'heard'))
-      const [job, bell, death] = [randomUUID(), randomUUID(), randomUUID()]
-      await broker.send(name, { version: 1, job, death })
-      await queue.announce([bell])
+    test('a dead message waits until somebody can look, and is given back by who stops only', async () => {
+      const body = { version: 1, job: randomUUID(), death: randomUUID() }
+      const [bell] = newIds(1)
+      const heard = listen(() => 'unheard')
+      await broker.send(name, body)
+      await queue.announce([bell!])
       await eventually(() =>
         assert.deepEqual(
-          [...heard].sort(),
-          [
-            [job, death],
-            [job, death],
-            [bell, undefined],
-          ].sort(),
+          heard.map(([id]) => id).sort(),
+          [body.job, body.job, body.job, bell].sort(),
         ),
       )
       await stop()
+      const { body: kept, headers } = await taken(name)
+      assert.deepEqual(kept, body)
+      assert.equal(headers['x-delivery-count'], 1)
       await isEmpty()
+    })
+
+    test('a dead message that waits holds up nobody who has lost the queue', async () => {
+      const body = { version: 1, job: randomUUID(), death: randomUUID() }
+      const heard = listen((id) => (id === body.job ? 'unheard' : 'heard'))
+      await broker.send(name, body)
+      await eventually(() => assert.ok(heard.length > 0))
+      await broker.connection.queueDelete(name)
+      const [id] = newIds(1)
+      await eventually(async () => {
+        await queue.announce([id!])
+        assert.ok(heard.some(([heardId]) => heardId === id))
+      })
+    })
+
+    test('the message of a dead job that nobody here knows goes back to the dead queue', async () => {
+      listen(() => 'foreign')
+      const body = { version: 1, job: randomUUID(), death: randomUUID() }
+      await broker.send(name, body)
+      const { body: kept, headers } = await taken(dead)
+      assert.deepEqual(kept, body)
+      assert.equal(headers['vitrine-reason'], 'unknown_kind')
     })
 
     test('a message that nobody ever answers ends in the dead queue', async () => {
@@ -198,11 +248,14 @@ describeOnRabbitmq('RabbitMQ', () => {
 
     test('what is heard is out of the queue before its work is done; what is given back is not lost', async () => {
       const { promise: gate, resolve: release } = Promise.withResolvers<void>()
-      const heard = listen(async () => {
-        if (heard.length <= 2) return 'heard'
-        await gate
-        return 'unheard'
-      }, 2)
+      const heard = listen(
+        async () => {
+          if (heard.length <= 2) return 'heard'
+          await gate
+          return 'unheard'
+        },
+        { concurrency: 2 },
+      )
       await queue.announce(newIds(10))
       await eventually(() => assert.equal(heard.length, 4))
       await eventually(async () => assert.deepEqual(await queue.ping(), figures(6, 1, 0)))
@@ -224,6 +277,21 @@ describeOnRabbitmq('RabbitMQ', () => {
       })
     })
 
+    test('a queue of the dead that is deleted comes back with the next message for it', async () => {
+      const letter = () => ({ jobId: randomUUID(), death: randomUUID(), details: {} })
+      await broker.connection.queueDelete(dead)
+      assert.deepEqual(await queue.ping(), figures(0, 0, 0))
+      await assert.rejects(queue.bury!([letter()]), { code: 'unavailable' })
+      const { jobId, ...rest } = letter()
+      await queue.bury!([{ jobId, ...rest }])
+      assert.equal((await taken(dead)).body.job, jobId)
+
+      await broker.connection.queueDelete(dead)
+      listen(() => 'heard')
+      await broker.send(name, 'garbage')
+      assert.equal((await taken(dead)).body, 'garbage')
+    })
+
     test('closing while announcements are under way rejects or keeps them', async () => {
       const busy = await open(name)
       const announced = busy.announce(newIds(1_000)).catch((error) => {
@@ -233,6 +301,64 @@ describeOnRabbitmq('RabbitMQ', () => {
       await announced
       await assert.rejects(busy.announce(newIds(1)), { code: 'unavailable' })
       await assert.rejects(busy.ping(), { code: 'unavailable' })
+    })
+  })
+
+  describe('a queue of the dead that is full', () => {
+    let broker: Broker
+    let name: string
+    let queue: Queue
+    before(async () => {
+      broker = await connectBroker()
+      name = broker.queue()
+      const limit = { 'x-max-length': 1, 'x-overflow': 'reject-publish' } as const
+      await broker.connection.queueDeclare({
+        queue: `${name}.dead`,
+        durable: true,
+        arguments: limit,
+      })
+      queue = await open(name, 'classic')
+    })
+    after(async () => {
+      await queue[Symbol.asyncDispose]()
+      await broker[Symbol.asyncDispose]()
+    })
+    const letter = () => ({ jobId: randomUUID(), death: randomUUID(), details: {} })
+
+    test('takes no letters, which a ping tells of until it has room, and bells do not notice', async () => {
+      const first = letter()
+      await queue.bury!([first])
+      for (let round = 0; round < 5; round++)
+        await Promise.all([
+          assert.rejects(queue.bury!([letter()]), { code: 'unavailable' }),
+          queue.announce(newIds(1_000)),
+        ])
+      await assert.rejects(queue.ping(), { code: 'unavailable', message: /dead takes no messages/ })
+      assert.equal((await broker.take(`${name}.dead`))?.body.job, first.jobId)
+      await queue.bury!([letter()])
+      assert.deepEqual(await queue.ping(), { bells: 5_000, listeners: 0, dead_letters: 1 })
+      await broker.connection.queuePurge(name)
+    })
+
+    test('keeps no message that is no bell going round', async () => {
+      await queue.bury!([letter()]).catch(() => {})
+      const heard: string[] = []
+      const handler = async (id: string): Promise<Answer> => {
+        heard.push(id)
+        return 'heard'
+      }
+      const stopping = new AbortController()
+      const ended = queue.listen(handler, { concurrency: 1, signal: stopping.signal })
+      await broker.send(name, 'garbage')
+      const [id] = newIds(1)
+      await queue.announce([id!])
+      await eventually(() => assert.deepEqual(heard, [id]))
+      stopping.abort()
+      await ended
+      assert.equal(
+        (await broker.connection.queueDeclare({ queue: name, passive: true })).messageCount,
+        0,
+      )
     })
   })
 

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { describe } from 'node:test'
-import { Connection } from 'rabbitmq-client'
+import { Connection, type ConnectionOptions } from 'rabbitmq-client'
 import { isRabbitmqInstalled } from '../../scripts/engines/rabbitmq.ts'
 import type { RabbitmqServer } from '../../src/queue/rabbitmq-server.ts'
 import { skipUnlessRequired } from './required.ts'
@@ -50,9 +50,12 @@ export interface Taken {
   headers: Record<string, unknown>
 }
 
-/** A client as an operator's tools are. */
-export async function connectBroker(url = rabbitmqUrl): Promise<Broker> {
-  const connection = new Connection({ url, retryLow: 200, retryHigh: 500 })
+/** A client as an operator's tools are. What comes before the body of a message has to fit into `frameMax` bytes. */
+export async function connectBroker(
+  url = rabbitmqUrl,
+  options: Pick<ConnectionOptions, 'frameMax'> = {},
+): Promise<Broker> {
+  const connection = new Connection({ url, retryLow: 200, retryHigh: 500, ...options })
   connection.on('error', () => {})
   await connection.onConnect(30_000)
   const publisher = connection.createPublisher({ confirm: true })
