@@ -6,10 +6,10 @@
 export interface SharedEntry {
   readonly version: number
   readonly bytes: Buffer
-}
-
-export interface Perishable {
-  /** When it must be gone, in milliseconds since 1970; undefined for what does not end by itself. */
+  /**
+   * When it must be gone, in milliseconds since 1970 by the clock of this machine: the cache keeps how long
+   * that is, and who finds it is told no later a time. Undefined for what does not end by itself.
+   */
   readonly goodUntil?: number | undefined
 }
 
@@ -25,7 +25,7 @@ export interface CacheConnection extends AsyncDisposable {
   /** What is held of at least that version. For what is not, a token is left, for as long as any load may take. */
   look(key: string, floor: number): Promise<Looked>
   /** Puts the value where its token still lies. False: it was changed since, or forgotten. */
-  fill(key: string, token: string, entry: SharedEntry & Perishable): Promise<boolean>
+  fill(key: string, token: string, entry: SharedEntry): Promise<boolean>
   /** Takes away the token, or the value if it is older than that version. */
   drop(key: string, version: number): Promise<void>
   /** `drop`, and tells all connections that listen, this one included. */

@@ -1,16 +1,22 @@
-// What happens to one key of Redis in one step. A value is kept as `v<version>:<bytes>`, a token as itself.
+// What happens to one key of Redis in one step. A value is kept as `v<version>:<bytes>`, with a `p` where it
+// ends by itself, a token as itself: hexadecimal digits.
 
 import { defineScript } from 'redis'
 
-const reply = (value: unknown) => value as Buffer | string | number | null
+const reply = (value: unknown) => value as Buffer | string | number | readonly unknown[] | null
 
-/** Gives the value, or the token to fill its place with: the one that lies there, or else the one given. */
+/**
+ * Gives the value with the milliseconds that it has left, or the token to fill its place with: the one that
+ * lies there, or else the one given.
+ */
 const look = defineScript({
   NUMBER_OF_KEYS: 1,
   SCRIPT: `local held = redis.call('GET', KEYS[1])
-if held and (held:sub(1, 1) ~= 'v' or tonumber(held:match('^v(%d+):')) >= tonumber(ARGV[3])) then return held end
+if held and (not held:match('^[vp]') or tonumber(held:match('^[vp](%d+):')) >= tonumber(ARGV[3])) then
+  return {held, redis.call('PTTL', KEYS[1])}
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]`,
+return {ARGV[1], 0}`,
   parseCommand: (parser, key: string, token: string, tokenMs: number, floor: number) => {
     parser.pushKey(key)
     parser.push(token, String(tokenMs), String(floor))
@@ -34,7 +40,7 @@ return 1`,
 const drop = defineScript({
   NUMBER_OF_KEYS: 1,
   SCRIPT: `local held = redis.call('GET', KEYS[1])
-if held and (held:sub(1, 1) ~= 'v' or tonumber(held:match('^v(%d+):')) < tonumber(ARGV[1])) then redis.call('DEL', KEYS[1]) end
+if held and (not held:match('^[vp]') or tonumber(held:match('^[vp](%d+):')) < tonumber(ARGV[1])) then redis.call('DEL', KEYS[1]) end
 if ARGV[2] then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return 1`,
   parseCommand: (parser, key: string, version: number, ...message: readonly string[]) => {

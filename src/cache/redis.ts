@@ -31,6 +31,9 @@ const KEEP_MS = 4 * 60_000
 /** What was filled together does not end together. */
 const KEEP_SPREAD_MS = 50_000
 const SCAN_COUNT = 500
+/** As the scripts know it. */
+const VALUE = /^([vp])(\d{1,15}):/
+const VALUE_HEAD = 'v'.length + 15 + ':'.length
 
 export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedCache {
   const name = `Redis at ${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`
@@ -130,9 +133,12 @@ function createCommands(
       const found = unpack(bytesOf((await answered(client.get(keyOf(key)))) ?? ''))
       if (found && found.version >= floor) return { entry: found }
       const token = randomBytes(12).toString('hex')
-      const held = bytesOf(await answered(client.look(keyOf(key), token, TOKEN_MS, floor)))
-      const entry = unpack(held)
-      return entry ? { entry } : { token: held.toString() }
+      const askedAt = Date.now()
+      const reply = await answered(client.look(keyOf(key), token, TOKEN_MS, floor))
+      const [held, leftMs] = reply as [unknown, unknown]
+      const bytes = bytesOf(held)
+      const entry = unpack(bytes, askedAt + Number(leftMs))
+      return entry ? { entry } : { token: bytes.toString() }
     },
     fill: async (key, token, entry) => {
       const longestMs = KEEP_MS + Math.floor(Math.random() * KEEP_SPREAD_MS)
@@ -199,16 +205,14 @@ function bytesOf(value: unknown): Buffer {
   return Buffer.isBuffer(value) ? value : Buffer.from(String(value))
 }
 
-function pack({ version, bytes }: SharedEntry): Buffer {
-  return Buffer.concat([Buffer.from(`v${version}:`), bytes])
+function pack({ version, bytes, goodUntil }: SharedEntry): Buffer {
+  return Buffer.concat([Buffer.from(`${goodUntil === undefined ? 'v' : 'p'}${version}:`), bytes])
 }
 
-/** Undefined for a token. */
-function unpack(held: Buffer): SharedEntry | undefined {
-  if (held[0] !== 0x76) return undefined // v
-  const end = held.indexOf(':')
-  return {
-    version: Number(held.subarray(1, end).toString('latin1')),
-    bytes: held.subarray(end + 1),
-  }
+/** Undefined for a token, and for what ends by itself while it is not known when. */
+function unpack(held: Buffer, goodUntil?: number): SharedEntry | undefined {
+  const [head = '', kind, version] = VALUE.exec(held.toString('latin1', 0, VALUE_HEAD)) ?? []
+  const ends = kind === 'p' ? { goodUntil } : {}
+  if (version === undefined || (kind === 'p' && goodUntil === undefined)) return undefined
+  return { version: Number(version), bytes: held.subarray(head.length), ...ends }
 }

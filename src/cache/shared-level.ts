@@ -11,14 +11,7 @@ import { AppError, isAppError } from '../errors.ts'
 import { type Alarm, createAlarm } from '../lib/alarm.ts'
 import { settlesWithin } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
-import type {
-  CacheConnection,
-  Looked,
-  Perishable,
-  Place,
-  SharedCache,
-  SharedEntry,
-} from './cache.ts'
+import type { CacheConnection, Looked, Place, SharedCache, SharedEntry } from './cache.ts'
 
 /** The log of everything that changes what is cached. */
 export interface ChangeLog {
@@ -46,7 +39,7 @@ export interface SharedLevel extends AsyncDisposable {
   /** What is held, or a token; undefined: not to be had at the moment. Never rejects, and soon resolves. */
   look(key: string, floor: number): Promise<Looked | undefined>
   /** Goes on by itself; nothing is lost when it fails. */
-  fill(key: string, token: string, entry: SharedEntry & Perishable): void
+  fill(key: string, token: string, entry: SharedEntry): void
   /** A committed change of this process's own. Resolves when the cache has it, or does not answer soon. Never rejects. */
   announce(key: string, version: number): Promise<void>
   /** A committed change, from the log. */

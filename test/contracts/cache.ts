@@ -38,6 +38,29 @@ export function describeSharedCache(openEmpty: () => SharedCache): void {
     }
   })
 
+  test('what ends is found until then, and not as what ends later, whatever clock filled it', async (context) => {
+    context.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    await using cache = await openEmpty().connect(deaf)
+    const goodUntil = Date.now() + 60_000
+    await put(cache, 'k', { ...entryOf(1), goodUntil })
+    const found = (await heldIn(cache, 'k')) ?? assert.fail('a miss')
+    assert.deepEqual(found.bytes, entryOf(1).bytes)
+    assert.ok(found.goodUntil! <= goodUntil && found.goodUntil! > goodUntil - 10_000)
+    // Found on a machine that is an hour behind.
+    context.mock.timers.setTime(Date.now() - 60 * 60_000)
+    const behind = await heldIn(cache, 'k')
+    assert.ok(behind!.goodUntil! <= Date.now() + 60_000)
+    await put(cache, 'soon', { ...entryOf(1), goodUntil: Date.now() + 30 })
+    await eventually(async () => assert.equal(await heldIn(cache, 'soon'), undefined))
+    assert.equal(
+      await cache.fill('past', await tokenOf(cache, 'past'), {
+        ...entryOf(1),
+        goodUntil: Date.now(),
+      }),
+      false,
+    )
+  })
+
   test('keys are kept apart, whatever is in them', async () => {
     await using cache = await openEmpty().connect(deaf)
     const keys = ['', ' ', '*', 'a:b', 'a', '[a]', '\0', '\r\n', 'é', '__proto__', 'x'.repeat(1000)]
