@@ -6,9 +6,7 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, realpath, rename, rm, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { hasCode, storageFailed } from './filesystem-errors.ts'
-
-/** Where files are written before they are renamed. No key starts with a dot, so nothing in here can be reached by one. */
-export const INCOMING = '.incoming'
+import { assertThere, INCOMING } from './filesystem-root.ts'
 
 export interface Put {
   key: string
@@ -76,7 +74,8 @@ export async function removeFile(root: string, key: string): Promise<void> {
     if ((await realpath(dirname(path))) !== dirname(path)) return
     await unlink(path)
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR')) return
-    throw storageFailed('The file could not be removed', error)
+    if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'))
+      throw storageFailed('The file could not be removed', error)
+    await assertThere(root)
   }
 }

@@ -5,6 +5,7 @@ import { type FileHandle, lstat, open, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError } from '../errors.ts'
 import { hasCode, storageFailed } from './filesystem-errors.ts'
+import { assertThere } from './filesystem-root.ts'
 import { contentTypeOfKey } from './keys.ts'
 import type { ByteRange, StoredFile } from './storage.ts'
 
@@ -23,8 +24,10 @@ export async function statFile(root: string, key: string): Promise<StoredFile | 
     const whole = { start: 0, end: size - 1 }
     return { size, contentType, read: (range = whole) => readChunks(path, found, range) }
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
-    throw storageFailed('The file could not be looked up', error)
+    if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP'))
+      throw storageFailed('The file could not be looked up', error)
+    await assertThere(root)
+    return undefined
   }
 }
 

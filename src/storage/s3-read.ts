@@ -1,9 +1,15 @@
 // A stored file is what was found under its key, told by its ETag: not one that took its name since.
 
-import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  NoSuchBucket,
+  type S3Client,
+} from '@aws-sdk/client-s3'
 import { contentTypeOfKey } from './keys.ts'
 import { call } from './s3-client.ts'
-import { hasStatus, s3Failed } from './s3-errors.ts'
+import { codeOf, hasStatus, s3Failed } from './s3-errors.ts'
 import type { ByteRange, StoredFile } from './storage.ts'
 
 export interface Place {
@@ -11,13 +17,13 @@ export interface Place {
   bucket: string
 }
 
-export interface FoundObject {
+interface FoundObject {
   size: number
   etag: string
 }
 
 /** Undefined when there is none. */
-export async function headObject(
+async function headObject(
   { client, bucket }: Place,
   key: string,
 ): Promise<FoundObject | undefined> {
@@ -26,8 +32,26 @@ export async function headObject(
     const { ContentLength, ETag } = await call((options) => client.send(command, options))
     return { size: ContentLength ?? 0, etag: ETag ?? '*' }
   } catch (error) {
-    if (hasStatus(error, 404)) return undefined
-    throw s3Failed('The file could not be looked up', error)
+    const cause = await unlessMissing({ client, bucket }, error)
+    if (cause === undefined) return undefined
+    throw s3Failed('The file could not be looked up', cause)
+  }
+}
+
+/**
+ * Undefined when what was thrown says that there is no such file, and else what is to be told instead. A bare 404,
+ * as every `HEAD` gets it, may be that of a bucket which is away: that is asked for then.
+ */
+export async function unlessMissing({ client, bucket }: Place, thrown: unknown): Promise<unknown> {
+  if (!hasStatus(thrown, 404) || codeOf(thrown) === 'NoSuchBucket') return thrown
+  if (codeOf(thrown) === 'NoSuchKey') return undefined
+  try {
+    const command = new HeadBucketCommand({ Bucket: bucket })
+    await call((options) => client.send(command, options))
+    return undefined
+  } catch (error) {
+    if (!hasStatus(error, 404)) return error
+    return new NoSuchBucket({ message: '', $metadata: { httpStatusCode: 404 } })
   }
 }
 

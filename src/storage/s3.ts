@@ -6,9 +6,9 @@ import { guardStorage } from './guard.ts'
 import { contentTypeOfKey, MARK_PREFIX, MARK_TEXT, markIds, markName } from './keys.ts'
 import { checkBucket, ping } from './s3-bucket.ts'
 import { bucketUrl, call, createClient } from './s3-client.ts'
-import { hasStatus, s3Failed, s3Unusable } from './s3-errors.ts'
+import { s3Failed, s3Unusable } from './s3-errors.ts'
 import type { S3Options } from './s3-options.ts'
-import { findFile, type Place } from './s3-read.ts'
+import { findFile, type Place, unlessMissing } from './s3-read.ts'
 import { openSigner } from './s3-signer.ts'
 import { type ListedFile, STORAGE_KEY, type Storage } from './storage.ts'
 
@@ -103,8 +103,8 @@ async function removeObject({ client, bucket }: Place, key: string): Promise<voi
     const command = new DeleteObjectCommand({ Bucket: bucket, Key: key })
     await call((options) => client.send(command, options))
   } catch (error) {
-    if (hasStatus(error, 404)) return
-    throw s3Failed('The file could not be removed', error)
+    const cause = await unlessMissing({ client, bucket }, error)
+    if (cause !== undefined) throw s3Failed('The file could not be removed', cause)
   }
 }
 

@@ -194,6 +194,18 @@ describe('the filesystem storage', () => {
     )
   })
 
+  test('a disk that is not mounted any more is away, with all its files', async () => {
+    await storage.put('a.jpg', bytes, jpeg)
+    await rename(directory, `${directory}.away`)
+    await mkdir(directory)
+    const error = { code: 'storage_failed', message: /^The storage is away: / }
+    await assert.rejects(storage.open('a.jpg'), error)
+    await assert.rejects(storage.remove('a.jpg'), error)
+    await rm(directory, { recursive: true })
+    await rename(`${directory}.away`, directory)
+    assert.ok(await storage.open('a.jpg'))
+  })
+
   test('ping fails with its cause when nothing can be written', async () => {
     await rm(inside('.incoming'), { recursive: true })
     await assert.rejects(

@@ -378,6 +378,8 @@ export function describeStorageOutage(name: string, create: () => Promise<TestOu
       await Promise.all([
         assert.rejects(storage.put('outage/during.jpg', body, jpeg), isStorageFailed),
         assert.rejects(collect(opened.read()), isStorageFailed),
+        assert.rejects(storage.open('outage/before.jpg'), isStorageFailed),
+        assert.rejects(storage.remove('outage/before.jpg'), isStorageFailed),
         assert.rejects(storage.ping(), isStorageFailed),
         assert.rejects(Array.fromAsync(storage.list()), isStorageFailed),
         assert.rejects(storage.marks(), isStorageFailed),
