@@ -40,14 +40,8 @@ const unknownKind: Refusal = {
 
 const UNMOVED = 'unmoved'
 
-/** Neither of them rejects. */
-export interface Judge<M> {
-  judge(message: M): Promise<Verdict>
-  /** For what is no bell, or has been delivered too often. */
-  refuse(message: M, refusal: Refusal): Promise<Verdict>
-}
-
-export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
+/** Its judgement never rejects. */
+export function createJudge<M>(options: JudgeOptions<M>): (message: M) => Promise<Verdict> {
   const { handler, bodyOf, nameOf, dead, move, signal, log } = options
   const told = new Set<string>()
   /** In full once, then for those who look closely. */
@@ -79,7 +73,7 @@ export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
     )
     return 'done'
   }
-  const judge = async (message: M): Promise<Verdict> => {
+  return async (message) => {
     const read = readMessage(bodyOf(message))
     if (isRefusal(read)) return await refuse(message, read)
     const { jobId, death } = read
@@ -90,5 +84,4 @@ export function createJudge<M>(options: JudgeOptions<M>): Judge<M> {
     // A bell is rung again by its announcer, a dead job's message by nobody.
     return signal.aborted || death !== undefined ? 'again' : 'done'
   }
-  return { judge, refuse }
 }

@@ -30,8 +30,6 @@ export interface ListenerOptions {
 const PART = 'listening'
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 5_000
-/** After which a record that nobody could deal with goes to the dead: the position of its partition waits for it. */
-const TRIES = 20
 
 /** Listens until `signal` is aborted and all calls have ended, as a member of the group over and over. */
 export async function listen(options: ListenerOptions): Promise<void> {
@@ -119,7 +117,7 @@ function createDesk(options: ListenerOptions): Desk {
 function createDealer(options: ListenerOptions) {
   const { handler, topology, publisher, signal, againMs, log } = options
   const dead = deadOf(topology)
-  const { judge, refuse } = createJudge<KafkaMessage>({
+  const judge = createJudge<KafkaMessage>({
     handler,
     bodyOf: ({ value }) => value,
     nameOf: ({ partition, offset }) => ({ partition, offset: String(offset) }),
@@ -130,20 +128,14 @@ function createDealer(options: ListenerOptions) {
   })
   return async (message: KafkaMessage, belongs: AbortSignal): Promise<Verdict> => {
     const over = AbortSignal.any([signal, belongs])
-    for (let tried = 1; ; tried++) {
-      const isLast = tried > TRIES
-      const verdict = await (isLast ? refuse(message, unanswered) : judge(message))
-      if (verdict === 'done' || over.aborted) return verdict
-      await sleep(againMs, undefined, { signal: over }).catch(() => {})
+    for (;;) {
+      const verdict = await judge(message)
+      if (verdict === 'done') return verdict
+      if (!over.aborted) await sleep(againMs, undefined, { signal: over }).catch(() => {})
       if (over.aborted) return verdict
     }
   }
 }
-
-const unanswered = {
-  reason: 'unanswered',
-  detail: 'Nobody could deal with it.',
-} as const
 
 /** What the dead topic is too narrow for leaves its place in the other one. */
 async function move(

@@ -14,13 +14,7 @@ export interface Bell {
 
 /** Why a message is not a bell. */
 export interface Refusal {
-  reason:
-    | 'not_json'
-    | 'not_ours'
-    | 'unknown_version'
-    | 'unknown_job'
-    | 'unknown_kind'
-    | 'unanswered'
+  reason: 'not_json' | 'not_ours' | 'unknown_version' | 'unknown_job' | 'unknown_kind'
   detail: string
 }
 

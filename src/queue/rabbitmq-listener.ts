@@ -131,7 +131,7 @@ type Dealer = (message: AsyncMessage, over: AbortSignal) => Promise<Verdict>
 
 function createDealer({ handler, topology, dead, signal, log }: ListenerOptions): Dealer {
   const exchange = deadOf(topology)
-  const { judge } = createJudge<AsyncMessage>({
+  const judge = createJudge<AsyncMessage>({
     handler,
     bodyOf: ({ body }) => body,
     nameOf: ({ messageId }) => ({ message_id: messageId }),
