@@ -33,6 +33,7 @@ const KEEP_SPREAD_MS = 50_000
 const SCAN_COUNT = 500
 /** As the scripts know it. */
 const VALUE = /^([vp])(\d{1,15}):/
+const PLACE = /^([0-9a-f]+)-(\d{1,15})$/
 const VALUE_HEAD = 'v'.length + 15 + ':'.length
 
 export function createRedisCache({ server, prefix }: RedisCacheOptions): SharedCache {
@@ -124,13 +125,14 @@ function createCommands(
 ): Omit<CacheConnection, 'ping' | 'ended' | typeof Symbol.asyncDispose> {
   const keyOf = (key: string) => `${prefix}entry:${key}`
   const placeKey = `${prefix}place`
+  const read = (key: string) => answered(client.get(key).catch(nullOfAnotherType))
   const dropping = async (key: string, version: number, ...message: string[]) => {
     await answered(client.drop(keyOf(key), version, ...message))
   }
   return {
     look: async (key, floor) => {
       // Most looks find something: a GET costs Redis a third of the script, which leaves the token.
-      const found = unpack(bytesOf((await answered(client.get(keyOf(key)))) ?? ''))
+      const found = unpack(bytesOf((await read(keyOf(key))) ?? ''))
       if (found && found.version >= floor) return { entry: found }
       const token = randomBytes(12).toString('hex')
       const askedAt = Date.now()
@@ -158,8 +160,7 @@ function createCommands(
       } while (cursor !== '0')
     },
     place: async () => {
-      const text = await answered(client.get(placeKey))
-      const [, epoch, id] = /^([0-9a-f]+)-(\d+)$/.exec(text === null ? '' : String(text)) ?? []
+      const [, epoch, id] = PLACE.exec(String((await read(placeKey)) ?? '')) ?? []
       return epoch === undefined ? undefined : { epoch, id: Number(id) }
     },
     advance: async (from, to) => {
@@ -175,6 +176,12 @@ async function answered<T>(reply: Promise<T>): Promise<T> {
   } catch (error) {
     throw new AppError('unavailable', 'The shared cache does not answer.', { cause: error })
   }
+}
+
+/** A list, or whatever others put there. */
+function nullOfAnotherType(error: Error): null {
+  if (error.message.startsWith('WRONGTYPE')) return null
+  throw error
 }
 
 /** By what Redis or TLS says: what stays the same until somebody corrects something. */

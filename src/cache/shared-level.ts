@@ -70,6 +70,8 @@ const SILENCE_MS = 3_000
 /** This many looks in a row that took too long, and no more are tried until a ping is quick again. */
 const MOST_LATE = 3
 const ADVANCE_EVERY_MS = 1_000
+/** Another process may move the place on meanwhile, but hardly so often. */
+const MOST_TRIES = 3
 /** A connection that ended sooner was none: the pauses go on growing, and nothing is said again. */
 const LASTING_MS = 5_000
 const RECONNECT_MS = { first: 100, most: 2_000 }
@@ -121,7 +123,8 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
 
   const catchUp = async (current: Session, signal: AbortSignal): Promise<Place> => {
     const { on } = current
-    for (;;) {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      signal.throwIfAborted()
       const { refusals } = current
       // It covers whatever was told before there was a connection to drop it through.
       const through = await changes.settledThrough(signal)
@@ -133,8 +136,8 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
         current.isReady = current.refusals === refusals
         return through
       }
-      signal.throwIfAborted()
     }
+    throw new AppError('unavailable', 'The place up to which it was served is not kept.')
   }
   /** Moves the place on, while the cache is still the one that was caught up with. */
   const keepUp = async (current: Session, place: Place): Promise<Place | undefined> => {

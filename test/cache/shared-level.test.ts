@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
 import pino from 'pino'
 import { type RedisProcess, startRedisServer } from '../../scripts/engines/redis.ts'
-import type { Place } from '../../src/cache/cache.ts'
+import type { Place, SharedCache } from '../../src/cache/cache.ts'
 import { createReadThrough } from '../../src/cache/read-through.ts'
 import { createRedisCache } from '../../src/cache/redis.ts'
 import { openSharedLevel } from '../../src/cache/shared-level.ts'
@@ -238,6 +238,85 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     await eventually(async () => assert.equal(await other.get('k'), 2))
     await Promise.all([one.ready(), other.ready()])
     assert.equal(await other.get('k'), 2)
+  })
+
+  test('what others put in the place of an entry is nothing, and goes with the next change or look', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    await using client = await connectRedis(server.url)
+    const key = `${set.options.prefix}entry:k`
+    const foreign: [string, () => Promise<unknown>][] = [
+      ['no version', () => client.set(key, 'vgarbage')],
+      ['no body', () => client.set(key, 'v1')],
+      ['a version beyond all', () => client.set(key, `v${'9'.repeat(400)}:x`)],
+      ['a list', () => client.lPush(key, 'x')],
+    ]
+    for (const [what, put] of foreign) {
+      await client.del(key)
+      await put()
+      await node.write('k')
+      assert.equal(await client.exists(key), 0, what)
+      await node.level.check()
+    }
+    foreign.push(['what ends, but never does', () => client.set(key, 'p1000:x')])
+    for (const [what, put] of foreign) {
+      await client.del(key)
+      await put()
+      node.cache.forget()
+      assert.equal(await node.get('k'), set.truth.versionOf('k'), what)
+      await eventually(async () => {
+        const found = await node.level.look('k', 0)
+        assert.ok(found && 'entry' in found && found.entry.version === set.truth.versionOf('k'))
+      })
+    }
+  })
+
+  test('a place that is none is set anew', async () => {
+    await using set = setUp()
+    await using client = await connectRedis(server.url)
+    const key = `${set.options.prefix}place`
+    const foreign: (() => Promise<unknown>)[] = [
+      () => client.set(key, 'garbage'),
+      () => client.set(key, 'ABC-1'),
+      () => client.set(key, `abc0-${'9'.repeat(30)}`),
+      () => client.lPush(key, 'x'),
+    ]
+    for (const put of foreign) {
+      await client.del(key)
+      await put()
+      const node = set.open()
+      await node.ready()
+      assert.match((await client.get(key)) ?? '', /^abc0-\d+$/)
+      await client.del(key)
+      await put()
+      await eventually(async () => assert.match((await client.get(key)) ?? '', /^abc0-\d+$/))
+      await node.ready()
+    }
+  })
+
+  test('a place that cannot be kept is tried for again after a pause, and said once', async () => {
+    const cache = createRedisCache(redisAt(server.url))
+    let tries = 0
+    const forgetful: SharedCache = {
+      name: cache.name,
+      connect: async (heard) =>
+        Object.assign(await cache.connect(heard), {
+          advance: async () => ++tries < 0,
+        }),
+    }
+    const lines: string[] = []
+    const listening = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) })
+    await using _level = openSharedLevel({
+      cache: forgetful,
+      changes: createTruth().log,
+      log: listening,
+    })
+    await eventually(() => assert.equal(lines.length, 1))
+    assert.ok(tries <= 3, `${tries} tries`)
+    await eventually(() => assert.ok(tries > 3))
+    assert.equal(lines.length, 1)
+    assert.match(lines[0] ?? '', /cannot be kept in step/)
   })
 
   test('a Redis that falls silent is not waited for; it is used again when it speaks', async () => {
