@@ -80,7 +80,7 @@ interface Desk {
   hasRoom(): boolean
   /** Calls back whenever a place has become free. */
   whenThereIsRoom(take: () => void): Disposable
-  receive(message: KafkaMessage, belongs: AbortSignal, answered: () => void): void
+  receive(message: KafkaMessage, over: AbortSignal, answered: () => void): void
   /** Resolves when nothing is under way any more. */
   finish(): Promise<void>
 }
@@ -99,8 +99,8 @@ function createDesk(options: ListenerOptions): Desk {
         },
       }
     },
-    receive: (message, belongs, answered) => {
-      const call = deal(message, belongs).then((verdict) => {
+    receive: (message, over, answered) => {
+      const call = deal(message, over).then((verdict) => {
         calls.delete(call)
         if (verdict === 'done') answered()
         take()
@@ -126,8 +126,7 @@ function createDealer(options: ListenerOptions) {
     signal,
     log,
   })
-  return async (message: KafkaMessage, belongs: AbortSignal): Promise<Verdict> => {
-    const over = AbortSignal.any([signal, belongs])
+  return async (message: KafkaMessage, over: AbortSignal): Promise<Verdict> => {
     for (;;) {
       const verdict = await judge(message)
       if (verdict === 'done') return verdict

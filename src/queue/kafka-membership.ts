@@ -24,7 +24,7 @@ export interface Taken {
 }
 
 export interface Membership extends AsyncDisposable {
-  /** Aborted when it is over: what has not been answered is given to others. */
+  /** Aborted when it is over, or ends with its options' signal: what has not been answered is given to others. */
   readonly signal: AbortSignal
   /** The next record, if one is there. */
   next(): Taken | undefined
@@ -132,7 +132,7 @@ export async function openMembership(options: MembershipOptions): Promise<Member
     stream.on('error', fail)
     stream.on('close', () => fail(new Error('The stream of records has ended.')))
     return {
-      signal: over.signal,
+      signal: AbortSignal.any([signal, over.signal]),
       next: () => {
         for (;;) {
           const message: KafkaMessage | null = stream.read()
