@@ -216,7 +216,7 @@ test('a write drops what a reader held while it waited for a silent truth', asyn
 })
 
 test('no interleaving of writes, loads and messages serves less than the last write that was answered', async () => {
-  const step = fc.constantFrom('read', 'write', 'answer', 'message')
+  const step = fc.constantFrom('read', 'write', 'answer', 'message', 'announcement', 'lie')
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const store = createStore()
@@ -236,6 +236,9 @@ test('no interleaving of writes, loads and messages serves less than the last wr
         }
         if (what === 'answer') store.answer()
         if (what === 'message') cache.raise('p', Math.max(1, written - 1))
+        // Of another process, after its commit.
+        if (what === 'announcement') cache.hear('p', store.write())
+        if (what === 'lie') cache.hear('p', written + 1_000)
         await settle()
       }
       await store.answerAll()

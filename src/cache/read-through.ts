@@ -1,6 +1,7 @@
 // The cached read: values fenced by version. Every version seen raises the key's floor; an entry below
 // its floor is never served, and a load that began before a write and comes back with less is repeated,
-// so a reader that saw the old row cannot refill the cache with it. Where processes share a cache, what is
+// so a reader that saw the old row cannot refill the cache with it. A version that others only told of
+// counts the same until the truth, asked afterwards, knows of none. Where processes share a cache, what is
 // not in memory is looked for there before the truth is asked. Versions compare within one history of the
 // truth only: one that was restored counts on from where it was put back to.
 
@@ -14,6 +15,8 @@ import type { SharedLevel } from './shared-level.ts'
 const FLOOR_LIFETIME_MS = 5 * 60_000
 /** A repeated load starts after the write it missed was committed, so the second already sees it. */
 const MAX_LOADS = 3
+/** Drops whatever is held. */
+const ABOVE_ALL = Number.MAX_SAFE_INTEGER
 
 export interface ReadThroughOptions<V> {
   /** The truth; undefined when there is none. */
@@ -35,8 +38,8 @@ export interface ReadThroughOptions<V> {
 export interface SharedBy<V> {
   readonly level: SharedLevel
   pack(value: V): Buffer
-  /** Undefined for what was not packed here. */
-  unpack(entry: SharedEntry): V | undefined
+  /** Undefined for what was not packed for that key. */
+  unpack(key: string, entry: SharedEntry): V | undefined
 }
 
 export interface ReadThrough<V> {
@@ -46,6 +49,8 @@ export interface ReadThrough<V> {
   recall(key: string): V | undefined
   /** A version was seen: nothing older is served from now on. */
   raise(key: string, version: number): void
+  /** `raise`, of what another process tells, as far as anybody knows: the truth has the last word. */
+  hear(key: string, version: number): void
   /** `raise`, of a change of this process's own: the others are told before its answer goes out. Never rejects. */
   announce(key: string, version: number): Promise<void>
   /** `raise`, of a change that the log tells of. */
@@ -91,7 +96,9 @@ export function createReadThrough<V extends Versioned>(
     maxSize: Math.max(1, maxBytes),
     sizeCalculation: (value) => sizeOf(value) + 256,
   })
-  const floors = createFloors(now)
+  const known = createFloors(now)
+  const told = createFloors(now)
+  const floorOf = (key: string) => Math.max(known.of(key), told.of(key))
   const flights = new Map<string, Flight<V>>()
   /** How many histories of the truth there have been. */
   let history = 0
@@ -101,13 +108,14 @@ export function createReadThrough<V extends Versioned>(
     return entry && isGood(entry) ? entry : undefined
   }
 
-  const raise = (key: string, version: number) => {
+  const raiseIn = (floors: Floors, key: string, version: number) => {
     if (!floors.raise(key, version)) return
     const entry = entries.peek(key)
     if (entry && entry.version < version) entries.delete(key)
     // Whoever joins from now on must see this version; a flight that has begun may not.
     flights.delete(key)
   }
+  const raise = (key: string, version: number) => raiseIn(known, key, version)
 
   /** What is certain about memory and the shared cache: this process was told of every change just now. */
   const isTold = () => {
@@ -116,18 +124,22 @@ export function createReadThrough<V extends Versioned>(
   }
 
   /** From the shared cache, else from the truth, whose answer then goes there. */
-  const obtain = async (key: string): Promise<V | undefined> => {
-    const looked = shared && isTold() ? await shared.level.look(key, floors.of(key)) : undefined
+  const obtain = async (key: string): Promise<{ value: V | undefined; floors: Floors }> => {
+    const looked = shared && isTold() ? await shared.level.look(key, floorOf(key)) : undefined
     if (shared && looked && 'entry' in looked) {
-      const found = shared.unpack(looked.entry)
-      if (found && isGood(found)) return found
+      const value = shared.unpack(key, looked.entry)
+      if (value && isGood(value)) return { value, floors: told }
+      if (!value) shared.level.drop(key, ABOVE_ALL)
     }
+    const toldBefore = told.of(key)
     const value = await load(key)
+    // It began after that was told, and does not know it: nobody's change had that version.
+    if (told.of(key) === toldBefore) told.forget(key)
     if (shared && value && looked && 'token' in looked) {
       const { version, goodUntil } = value
       shared.level.fill(key, looked.token, { version, goodUntil, bytes: shared.pack(value) })
     }
-    return value
+    return { value, floors: known }
   }
 
   const loadAboveFloor = async (key: string): Promise<V | undefined> => {
@@ -135,8 +147,8 @@ export function createReadThrough<V extends Versioned>(
       // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
       const isWatched = currentAsOf() !== undefined
       const begunIn = history
-      const value = await obtain(key)
-      const isCurrent = begunIn === history && (!value || value.version >= floors.of(key))
+      const { value, floors } = await obtain(key)
+      const isCurrent = begunIn === history && (!value || value.version >= floorOf(key))
       if (!isCurrent && attempt < MAX_LOADS) continue
       if (value && isCurrent) {
         floors.raise(key, value.version)
@@ -174,6 +186,7 @@ export function createReadThrough<V extends Versioned>(
   return {
     raise,
     recall,
+    hear: (key, version) => raiseIn(told, key, version),
     announce: async (key, version) => {
       raise(key, version)
       await shared?.level.announce(key, version)
@@ -186,7 +199,8 @@ export function createReadThrough<V extends Versioned>(
     restart: () => {
       history++
       entries.clear()
-      floors.clear()
+      known.clear()
+      told.clear()
       flights.clear()
     },
     figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
@@ -215,6 +229,8 @@ function isGood({ goodUntil }: Versioned): boolean {
   return goodUntil === undefined || goodUntil > Date.now()
 }
 
+type Floors = ReturnType<typeof createFloors>
+
 /** The highest version seen of each key, kept for one to two lifetimes. */
 function createFloors(now: () => number) {
   let current = new Map<string, number>()
@@ -232,6 +248,10 @@ function createFloors(now: () => number) {
     clear: () => {
       current.clear()
       previous.clear()
+    },
+    forget: (key: string) => {
+      current.delete(key)
+      previous.delete(key)
     },
     /** True when this version is the highest so far. */
     raise: (key: string, version: number): boolean => {

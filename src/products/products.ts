@@ -81,7 +81,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
   const waits = createSettledWaits({ read })
   shared?.subscribe({
     heard: (productId, version) => {
-      cached.raise(productId, version)
+      cached.hear(productId, version)
       waits.wake(productId)
     },
     regained: cached.forget,

@@ -3,30 +3,43 @@
 import type { SharedEntry } from '../cache/cache.ts'
 import type { VersionedRepresentation } from './product-document.ts'
 
-type Head = Omit<VersionedRepresentation, 'body' | 'version' | 'goodUntil'>
+interface Head {
+  readonly etag: string
+  readonly isSettled: boolean
+}
 
-export function packProduct({ id, etag, isSettled, body }: VersionedRepresentation): Buffer {
-  const head: Head = { id, etag, isSettled }
+/** Edit, version, and what else is in it. */
+const ETAG = /^"\d{1,15}-(\d{1,15})-[\w-]{1,100}"$/
+
+export function packProduct({ etag, isSettled, body }: VersionedRepresentation): Buffer {
+  const head: Head = { etag, isSettled }
   return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body])
 }
 
-/** Undefined for what is no product: a cache is open to others, and may hold anything. */
-export function unpackProduct({
-  version,
-  bytes,
-  goodUntil,
-}: SharedEntry): VersionedRepresentation | undefined {
+/**
+ * Undefined for what is not that product in that version: a cache is open to others, and may hold anything. Who
+ * forges an entry of the right form is believed.
+ */
+export function unpackProduct(
+  id: string,
+  { version, bytes, goodUntil }: SharedEntry,
+): VersionedRepresentation | undefined {
   const end = bytes.indexOf('\n')
   const head = end < 0 ? undefined : parseHead(bytes.toString('utf8', 0, end))
-  return head && { ...head, version, goodUntil, body: bytes.subarray(end + 1) }
+  const body = bytes.subarray(end + 1)
+  const start = `{"id":${JSON.stringify(id)},`
+  const isIt =
+    head &&
+    Number(ETAG.exec(head.etag)?.[1]) === version &&
+    body.toString('latin1', 0, start.length) === start
+  return isIt ? { ...head, id, version, goodUntil, body } : undefined
 }
 
 function parseHead(text: string): Head | undefined {
   try {
-    const { id, etag, isSettled } = JSON.parse(text)
-    const isHead =
-      typeof id === 'string' && typeof etag === 'string' && typeof isSettled === 'boolean'
-    return isHead ? { id, etag, isSettled } : undefined
+    const { etag, isSettled } = JSON.parse(text)
+    const isHead = typeof etag === 'string' && typeof isSettled === 'boolean'
+    return isHead ? { etag, isSettled } : undefined
   } catch {
     return undefined
   }

@@ -14,6 +14,7 @@ import { eventually } from '../support/eventually.ts'
 import { connectRedis, describeWithRedisServer, redisAt } from '../support/redis.ts'
 
 const log = pino({ level: 'silent' })
+const packed = Buffer.from('x')
 
 /** Versions by key, and the log of their changes. */
 function createTruth() {
@@ -99,11 +100,11 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
         currentAsOf: () => performance.now(),
         shared: {
           level,
-          pack: () => Buffer.from('x'),
-          unpack: ({ version }) => ({ version }),
+          pack: () => packed,
+          unpack: (_, { version, bytes }) => (bytes.equals(packed) ? { version } : undefined),
         },
       })
-      level.subscribe({ heard: cache.raise, regained: cache.forget })
+      level.subscribe({ heard: cache.hear, regained: cache.forget })
       return {
         level,
         cache,
@@ -270,6 +271,37 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
         assert.ok(found && 'entry' in found && found.entry.version === set.truth.versionOf('k'))
       })
     }
+  })
+
+  test('what unpacks to nothing goes, whatever version it has', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    await using client = await connectRedis(server.url)
+    const key = `${set.options.prefix}entry:k`
+    await client.set(key, `v${'9'.repeat(15)}:forged`)
+    assert.equal(await node.get('k'), 1)
+    await node.write('k')
+    assert.equal(await node.get('k'), 2)
+    assert.notEqual(await client.get(key), `v${'9'.repeat(15)}:forged`)
+  })
+
+  test('an announcement of a version that there is not costs one load', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    await node.write('k')
+    await node.get('k')
+    await using client = await connectRedis(server.url)
+    await client.publish(`${set.options.prefix}changes`, `k:${Number.MAX_SAFE_INTEGER}`)
+    await eventually(() => assert.equal(node.cache.recall('k'), undefined))
+    const before = set.truth.loads
+    assert.equal(await node.get('k'), 2)
+    assert.equal(set.truth.loads, before + 1)
+    assert.equal(node.cache.recall('k')?.version, 2)
+    await node.write('k')
+    assert.equal(await node.get('k'), 3)
+    assert.ok(node.cache.recall('k'))
   })
 
   test('a place that is none is set anew', async () => {
