@@ -25,8 +25,8 @@ export interface Places {
   readonly what: string
   /** The ways to say it, each by one setting or by several together. */
   readonly ways: readonly (readonly SettingName[])[]
-  /** Whether two settings say the same, so that both may be there. */
-  isSame?(a: Given, b: Given): boolean
+  /** Whether another setting says the same as the one that is used, so that both may be there. */
+  isSame(used: Given, other: Given): boolean
 }
 
 /** The strongest setting that says where it is; one of the same source that says it otherwise is a mistake. */
@@ -39,11 +39,10 @@ export function choosePlace(
     .flatMap((names) => names.flatMap((name) => given.get(name) ?? []).sort(byRank)[0] ?? [])
     .sort(byRank)
   for (const other of others) {
-    if (!used || isSame?.(used, other)) continue
+    if (!used || isSame(used, other)) continue
     if (used.rank === other.rank) {
-      const differ = isSame ? ', and differ' : ''
       mistakes.push(
-        `${describe(used)} and ${describe(other)} both say where ${what} is${differ}: keep one of them`,
+        `${describe(used)} and ${describe(other)} both say where ${what} is, and differ: keep one of them`,
       )
     } else {
       warnings.push(`${describe(other)} has no effect: ${describe(used)} says where ${what} is`)

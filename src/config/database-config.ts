@@ -3,10 +3,12 @@
 // where PostgreSQL's own tools look.
 
 import { resolve as resolvePath } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { readCertificates } from './certificates.ts'
-import { type Choice, choosePlace, type Notes } from './choice.ts'
+import { type Choice, choosePlace, type Notes, type Places } from './choice.ts'
 import type { PostgresUrl, SslMode } from './postgres-url.ts'
 import { describe, type Resolved } from './resolve.ts'
+import type { Given } from './sources.ts'
 
 /** TLS as `node:tls` takes it. Without `ca`, the authorities of Node.js are trusted. */
 export interface DatabaseTls {
@@ -48,10 +50,10 @@ const PREFER =
 const CERTIFICATE_NEEDED =
   'DB_SSLROOTCERT must name a file for sslmode verify-ca, which without it would trust whom any authority has signed; or use verify-full'
 
-const places = {
-  what: 'the database',
-  ways: [['DATABASE_URL'], ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME']],
-} as const
+const ways = [
+  ['DATABASE_URL'],
+  ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'],
+] as const
 
 /** Never throws. */
 export function chooseDatabase(
@@ -59,7 +61,7 @@ export function chooseDatabase(
   { cwd, dataDir }: Folders,
 ): Choice<DatabaseConfig> {
   const notes: Notes = { mistakes: [], warnings: [] }
-  const place = choosePlace(resolved, places, notes)
+  const place = choosePlace(resolved, placesOf(resolved), notes)
   if (!place) {
     const config = { engine: 'pglite', directory: resolvePath(dataDir, 'db') } as const
     return { config, derived: {}, ...notes }
@@ -72,6 +74,15 @@ export function chooseDatabase(
   const config = { engine: 'postgres', connection, poolSize } as const
   const derived = place.name === 'DATABASE_URL' ? {} : texts(address)
   return { config, derived, ...notes }
+}
+
+function placesOf(resolved: Resolved): Places {
+  const { DATABASE_URL: url } = resolved.values
+  const isSameAddress = isDeepStrictEqual(addressAt(url, resolved), addressAt(undefined, resolved))
+  const saysAddressAlone = url?.sslMode === undefined && url?.sslRootCert === undefined
+  // What a weaker URL says of TLS would be lost without a word.
+  const isSame = ({ name }: Given) => isSameAddress && (name === 'DATABASE_URL' || saysAddressAlone)
+  return { what: 'the database', ways, isSame }
 }
 
 function addressAt(

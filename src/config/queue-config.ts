@@ -1,8 +1,9 @@
 // Where the settings say that the queue is.
 
+import { isDeepStrictEqual } from 'node:util'
 import { AMQP_PORT, AMQP_USER, type AmqpUrl } from './amqp-url.ts'
 import { type CheckedTls, chooseTls } from './certificates.ts'
-import { type Choice, choosePlace, type Notes, unusedWarnings } from './choice.ts'
+import { type Choice, choosePlace, type Notes, type Places, unusedWarnings } from './choice.ts'
 import type { KafkaBroker } from './kafka-brokers.ts'
 import { type KafkaConfig, kafkaOf } from './kafka-config.ts'
 import type { Resolved } from './resolve.ts'
@@ -24,10 +25,12 @@ interface RabbitmqConfig {
 
 export type QueueConfig = { readonly kind: 'postgres' } | RabbitmqConfig | KafkaConfig
 
-const places = {
-  what: 'the queue',
-  ways: [['QUEUE_URL'], ['RABBITMQ_URL'], ['RABBITMQ_HOST', 'RABBITMQ_PORT'], ['KAFKA_BROKERS']],
-} as const
+const ways = [
+  ['QUEUE_URL'],
+  ['RABBITMQ_URL'],
+  ['RABBITMQ_HOST', 'RABBITMQ_PORT'],
+  ['KAFKA_BROKERS'],
+] as const
 const onlyForRabbitmq = ['RABBITMQ_CA_FILE', 'RABBITMQ_IMAGE_QUEUE', 'RABBITMQ_QUEUE_TYPE'] as const
 const onlyForKafka = [
   'KAFKA_IMAGE_TOPIC',
@@ -44,7 +47,7 @@ const PARAMETERS = 'parameters of the URL of RabbitMQ have no effect'
 /** Never throws. */
 export function chooseQueue(resolved: Resolved, cwd: string): Choice<QueueConfig> {
   const notes: Notes = { mistakes: [], warnings: [] }
-  const place = choosePlace(resolved, places, notes)
+  const place = choosePlace(resolved, placesOf(resolved.values), notes)
   const brokers = place && brokersAt(place, resolved.values)
   if (place === undefined || brokers)
     notes.warnings.push(...unusedWarnings(resolved, onlyForRabbitmq, 'RabbitMQ is not the queue'))
@@ -57,6 +60,11 @@ export function chooseQueue(resolved: Resolved, cwd: string): Choice<QueueConfig
   const isByHost = place.name === 'RABBITMQ_HOST' || place.name === 'RABBITMQ_PORT'
   const derived = { RABBITMQ_HOST: host, RABBITMQ_PORT: String(port) }
   return { config, derived: isByHost ? derived : {}, ...notes }
+}
+
+function placesOf(values: Values): Places {
+  const at = (place: Given) => brokersAt(place, values) ?? addressAt(place, values)
+  return { what: 'the queue', ways, isSame: (a, b) => isDeepStrictEqual(at(a), at(b)) }
 }
 
 /** Undefined where it is not Kafka. A name of Kafka without a right value is a mistake already. */

@@ -1,6 +1,7 @@
 // Decides what counts when several sources speak, and parses it. The strongest source that mentions a
 // setting wins, under whatever name; an empty value means the default, and so hides weaker sources.
 
+import { isDeepStrictEqual } from 'node:util'
 import { isRepeatable } from './masking.ts'
 import type { Setting } from './setting.ts'
 import { type SettingName, settingNames, settingOf, type Values } from './settings.ts'
@@ -67,13 +68,13 @@ interface Judgement {
 }
 
 function judge(setting: Setting, chosen: Given, candidates: readonly Given[]): Judgement {
-  const rival = candidates.find(({ text }) => text !== chosen.text)
+  const value = setting.type.parse(chosen.text)
+  const rival = candidates.find(({ text }) => !isDeepStrictEqual(setting.type.parse(text), value))
   if (rival) {
     return {
       mistake: `${chosen.key} and ${rival.key} (${chosen.source}) are the same setting and differ: keep one of them`,
     }
   }
-  const value = setting.type.parse(chosen.text)
   return value === undefined ? { mistake: malformed(setting, chosen) } : { value }
 }
 

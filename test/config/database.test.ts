@@ -68,11 +68,22 @@ describe('the choice of a database', () => {
     assert.equal(connectionOf(folder, {}).host, 'url')
   })
 
-  it('URL and parts in one source are refused', () => {
+  it('URL and parts may say the same, unless a weaker URL says more', () => {
+    using folder = folderWith()
+    const url = 'postgres://app:pw@db/shop'
+    const parts = { DB_HOST: 'db', DB_USER: 'app', DB_PASSWORD: 'pw', DB_NAME: 'shop' }
+    assert.deepEqual(folder.load({ env: { DATABASE_URL: url, ...parts } }).warnings, [])
+    writeFileSync(join(folder.path, '.env'), `DATABASE_URL=${url}?sslmode=verify-full\n`)
+    assert.deepEqual(folder.load({ env: parts }).warnings, [
+      'DATABASE_URL (.env) has no effect: DB_HOST (environment) says where the database is',
+    ])
+  })
+
+  it('URL and parts in one source are refused if they differ', () => {
     using folder = folderWith()
     const env = { DATABASE_URL: 'postgres://db/shop', DB_NAME: 'shop' }
     assert.deepEqual(folder.refused({ env }).mistakes, [
-      'DATABASE_URL (environment) and DB_NAME (environment) both say where the database is: keep one of them',
+      'DATABASE_URL (environment) and DB_NAME (environment) both say where the database is, and differ: keep one of them',
     ])
   })
 

@@ -66,12 +66,21 @@ describe('the queue', () => {
     ])
   })
 
+  it('may be said twice, if it is the same', () => {
+    for (const env of [
+      { QUEUE_URL: 'amqp://app:pw@mq/shop', RABBITMQ_URL: 'amqp://app:pw@mq:5672/shop' },
+      { RABBITMQ_URL: 'amqp://mq', RABBITMQ_HOST: 'mq' },
+      { QUEUE_URL: 'kafka://a,b', KAFKA_BROKERS: 'a:9092,b' },
+    ] as Record<string, string>[])
+      assert.deepEqual(load(env).warnings, [])
+  })
+
   it('is not guessed at when two of one source differ', () => {
-    assert.deepEqual(mistakes({ RABBITMQ_URL: 'amqp://mq', RABBITMQ_HOST: 'mq' }), [
-      'RABBITMQ_URL (environment) and RABBITMQ_HOST (environment) both say where the queue is: keep one of them',
+    assert.deepEqual(mistakes({ RABBITMQ_URL: 'amqp://app:pw@mq', RABBITMQ_HOST: 'mq' }), [
+      'RABBITMQ_URL (environment) and RABBITMQ_HOST (environment) both say where the queue is, and differ: keep one of them',
     ])
     assert.deepEqual(mistakes({ RABBITMQ_URL: 'amqp://mq', KAFKA_BROKERS: 'kafka' }), [
-      'RABBITMQ_URL (environment) and KAFKA_BROKERS (environment) both say where the queue is: keep one of them',
+      'RABBITMQ_URL (environment) and KAFKA_BROKERS (environment) both say where the queue is, and differ: keep one of them',
     ])
   })
 
