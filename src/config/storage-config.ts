@@ -25,7 +25,7 @@ interface AccessKeys {
   readonly sessionToken?: string
 }
 
-/** Set for S3 alone; the `AWS_*` are for anything that uses AWS. */
+/** Set for S3 alone; the `AWS_*`, also as other names of these, are for anything that uses AWS. */
 const onlyForS3 = [
   'S3_ENDPOINT',
   'S3_FORCE_PATH_STYLE',
@@ -42,7 +42,8 @@ export function chooseStorage(resolved: Resolved, dataDir: string): Choice<Stora
   const bucket = chooseBucket(resolved, mistakes)
   // A bucket that is wrong by itself is a mistake already; what else was said of it is none.
   if (!given.has('STORAGE_URL') && !given.has('S3_BUCKET_NAME')) {
-    const warnings = unusedWarnings(resolved, onlyForS3, 'no S3_BUCKET_NAME is set')
+    const names = onlyForS3.filter((name) => !given.get(name)?.key.startsWith('AWS_'))
+    const warnings = unusedWarnings(resolved, names, 'no S3_BUCKET_NAME is set')
     const config = { kind: 'filesystem', directory: join(dataDir, 'objects') } as const
     return { config, derived: {}, mistakes, warnings }
   }
@@ -50,7 +51,10 @@ export function chooseStorage(resolved: Resolved, dataDir: string): Choice<Stora
   const config = s3Of(values, bucket)
   return {
     config,
-    derived: { S3_FORCE_PATH_STYLE: String(config.forcePathStyle) },
+    derived: {
+      S3_FORCE_PATH_STYLE: String(config.forcePathStyle),
+      ...(config.endpoint === undefined ? {} : { S3_ENDPOINT: config.endpoint }),
+    },
     mistakes,
     warnings: [],
   }
@@ -80,7 +84,7 @@ function mistakesOf({ values, given }: Resolved): string[] {
 }
 
 function s3Of(values: Values, bucket: string): StorageConfig & { kind: 's3' } {
-  const { S3_ENDPOINT: endpoint, S3_PUBLIC_URL: address } = values
+  const { S3_ENDPOINT: endpoint = values.AWS_ENDPOINT_URL, S3_PUBLIC_URL: address } = values
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = values
   const { AWS_SESSION_TOKEN: sessionToken } = values
   const token = sessionToken === undefined ? {} : { sessionToken }

@@ -29,14 +29,15 @@ export const storageSettings = {
   },
   S3_ENDPOINT: {
     type: publicUrl,
-    derived: 'AWS',
+    aliases: ['AWS_ENDPOINT_URL_S3'],
+    derived: '`AWS_ENDPOINT_URL`, else AWS',
     secret: 'url',
     description:
       'The address of a service other than AWS: SeaweedFS, MinIO, Garage, R2 and others.',
   },
   S3_FORCE_PATH_STYLE: {
     type: boolean,
-    derived: '`true` with `S3_ENDPOINT`, else `false`',
+    derived: '`false` for AWS, else `true`',
     description: 'Whether the bucket stands in the path of its URLs instead of the host name.',
   },
   S3_PUBLIC_URL: {
@@ -63,6 +64,11 @@ export const storageSettings = {
     default: 'false',
     description:
       'For development: makes the bucket when there is none, with a policy that lets everybody read it unless links are signed.',
+  },
+  AWS_ENDPOINT_URL: {
+    type: publicUrl,
+    secret: 'url',
+    description: 'The address of whatever else stands in for AWS, where `S3_ENDPOINT` is not set.',
   },
   AWS_REGION: {
     type: awsRegion,

@@ -30,6 +30,8 @@ export function createClient(options: S3Options): S3Client {
       httpsAgent: sockets,
     },
     ...(endpoint === undefined ? {} : { endpoint }),
+    // Links are made for the endpoint that we know: from nowhere else may the SDK take one.
+    ignoreConfiguredEndpointUrls: true,
     // Else the SDK looks in its usual places.
     ...(credentials === undefined ? {} : { credentials: { ...credentials } }),
   }

@@ -44,6 +44,22 @@ describe('the storage', () => {
     })
   })
 
+  it('is found by the variables of AWS as well, the one of S3 before the one of all services', () => {
+    const [of3, all] = ['http://s3:9000', 'http://all:4566']
+    for (const [env, endpoint] of [
+      [{ AWS_ENDPOINT_URL_S3: of3, AWS_ENDPOINT_URL: all }, of3],
+      [{ S3_ENDPOINT: of3, AWS_ENDPOINT_URL: all }, of3],
+      [{ AWS_ENDPOINT_URL: all }, all],
+    ] as const) {
+      const { config, settings, warnings } = load({ S3_BUCKET_NAME: 'shop', ...env })
+      assert.ok(config.storage.kind === 's3')
+      const { endpoint: found, forcePathStyle } = config.storage
+      assert.deepEqual([found, forcePathStyle, warnings], [endpoint, true, []])
+      const { value = '' } = settings.find(({ name }) => name === 'S3_ENDPOINT') ?? {}
+      assert.equal(new URL(value).origin, endpoint)
+    }
+  })
+
   it('of another service has its buckets in the path, unless it is said otherwise', () => {
     const env = { S3_BUCKET_NAME: 'shop', S3_ENDPOINT: 'https://s3.example.com' }
     const styles = [{}, { S3_FORCE_PATH_STYLE: 'false' }].map((style) => {
@@ -55,6 +71,15 @@ describe('the storage', () => {
     assert.deepEqual(styles, [
       [true, 'true'],
       [false, 'false'],
+    ])
+  })
+
+  it('may be said twice, if it is the same', () => {
+    const bucket = { STORAGE_URL: 's3://shop', S3_BUCKET_NAME: 'shop' }
+    const endpoint = { S3_ENDPOINT: 'http://minio:9000', AWS_ENDPOINT_URL_S3: 'http://minio:9000/' }
+    assert.deepEqual(load({ ...bucket, ...endpoint }).warnings, [])
+    assert.deepEqual(mistakes({ ...bucket, ...endpoint, S3_ENDPOINT: 'http://other:9000' }), [
+      'S3_ENDPOINT and AWS_ENDPOINT_URL_S3 (environment) are the same setting and differ: keep one of them',
     ])
   })
 
@@ -84,7 +109,12 @@ describe('the storage', () => {
   })
 
   it('warns of what is set for S3 without a bucket, but not of what all of AWS uses', () => {
-    const env = { ...keys, AWS_REGION: 'eu-west-1', S3_PUBLIC_URL: 'https://cdn.example.com' }
+    const aws = {
+      AWS_REGION: 'eu-west-1',
+      AWS_ENDPOINT_URL_S3: 'http://s3',
+      AWS_ENDPOINT_URL: 'http://aws',
+    }
+    const env = { ...keys, ...aws, S3_PUBLIC_URL: 'https://cdn.example.com' }
     const { config, warnings } = load(env)
     assert.equal(config.storage.kind, 'filesystem')
     assert.deepEqual(warnings, [

@@ -9,6 +9,7 @@ import { inspect } from 'node:util'
 import {
   DeleteBucketCommand,
   DeleteObjectCommand,
+  HeadObjectCommand,
   PutBucketPolicyCommand,
   PutObjectCommand,
   S3Client,
@@ -157,6 +158,35 @@ describe('the URL of a bucket', () => {
       using client = disposable(createClient(options))
       assert.equal(bucketUrl(client, options), expected)
     })
+  }
+})
+
+test('files lie where their links lead, whatever endpoint the SDK would find by itself', async () => {
+  const options = {
+    bucket: 'shop',
+    region: 'eu-west-1',
+    forcePathStyle: false,
+    createBucket: false,
+  }
+  process.env.AWS_ENDPOINT_URL_S3 = 'http://127.0.0.1:1'
+  try {
+    const credentials = { accessKeyId: 'key', secretAccessKey: 'secret' }
+    using client = disposable(createClient({ ...options, credentials }))
+    const asked = new Promise<string>((resolve) => {
+      client.middlewareStack.add(
+        () =>
+          async ({ request }) => {
+            resolve((request as { hostname: string }).hostname)
+            throw new Error('that is enough')
+          },
+        { step: 'build' },
+      )
+    })
+    const command = new HeadObjectCommand({ Bucket: options.bucket, Key: key })
+    await assert.rejects(client.send(command), /that is enough/)
+    assert.equal(await asked, new URL(bucketUrl(client, options)).hostname)
+  } finally {
+    delete process.env.AWS_ENDPOINT_URL_S3
   }
 })
 
