@@ -15,7 +15,8 @@ export interface LettersOptions {
   definitions: readonly JobDefinition[]
 }
 
-const BATCH = 100
+/** Batches begin with one letter and double up to this, so that a queue with little room gets on all the same. */
+const LARGEST_BATCH = 100
 /** Well over what a queue that answers at all takes for a batch. */
 const AGAIN_MS = 30_000
 
@@ -25,11 +26,11 @@ export async function buryDead(
   signal: AbortSignal,
 ): Promise<void> {
   const { db } = database
-  let dead: Dead[]
-  do {
-    dead = await markUnburied(db)
+  for (let size = 1; !signal.aborted; size = Math.min(2 * size, LARGEST_BATCH)) {
+    const dead = await markUnburied(db, size)
     if (dead.length > 0) await tell(db, dead, bury, definitions)
-  } while (dead.length === BATCH && !signal.aborted)
+    if (dead.length < size) return
+  }
 }
 
 async function tell(
@@ -88,12 +89,13 @@ function subjectOf(payload: unknown, definition: JobDefinition | undefined) {
   )
 }
 
-async function markUnburied(db: Db): Promise<Dead[]> {
+async function markUnburied(db: Db, limit: number): Promise<Dead[]> {
+  // Materialized: joined as it is, the choice may be made again for each row, and then takes more than the limit.
   const { rows } = await sql<Dead>`
-    UPDATE jobs SET ring_again_at = now() + ${milliseconds(AGAIN_MS)}
-    FROM (
+    WITH chosen AS MATERIALIZED (
       SELECT id FROM jobs WHERE ${isUnburied}
-      ORDER BY finished_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) AS chosen
+      ORDER BY finished_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+    UPDATE jobs SET ring_again_at = now() + ${milliseconds(AGAIN_MS)} FROM chosen
     WHERE jobs.id = chosen.id AND ${isUnburied}
     RETURNING jobs.id, jobs.name, jobs.key, jobs.payload, jobs.attempts, jobs.death, jobs.error,
       jobs.finished_at AS "finishedAt"`.execute(db)

@@ -67,6 +67,14 @@ describeOnEachDatabase('a death', (engine) => {
     return told
   }
 
+  const addDead = async (count: number) => {
+    const ids = await addJobs(database, count)
+    await sql`
+      UPDATE jobs SET state = 'dead', death = gen_random_uuid(), finished_at = now(),
+        error = '{"code":"dns_failed","detail":"","retryable":false}'`.execute(database.db)
+    return ids
+  }
+
   test('is told once, with what an operator wants to know', async () => {
     await using worker = start()
     const payload = { n: 1, productId: 'p', otherId: 7 }
@@ -114,12 +122,26 @@ describeOnEachDatabase('a death', (engine) => {
   })
 
   test('of each of many is told', async () => {
-    const ids = await addJobs(database, 250)
-    await sql`
-      UPDATE jobs SET state = 'dead', death = gen_random_uuid(), finished_at = now(),
-        error = '{"code":"dns_failed","detail":"","retryable":false}'`.execute(database.db)
+    const ids = await addDead(250)
     const told = await letters()
     assert.deepEqual(told.map(({ jobId }) => jobId).sort(), ids.sort())
+  })
+
+  test('is told of in the end to a queue that never has room for many', async () => {
+    const ids = await addDead(20)
+    const told = new Set<string>()
+    let room = 0
+    const bury = async (some: readonly DeadLetter[]) => {
+      for (const { jobId } of some) {
+        if (room-- === 0) throw new AppError('unavailable', 'full')
+        told.add(jobId)
+      }
+    }
+    for (let round = 0; round < ids.length && told.size < ids.length; round++) {
+      room = 3
+      await letters(bury).catch(() => {})
+    }
+    assert.deepEqual([...told].sort(), ids.sort())
   })
 
   test('is told by the announcer, where the queue has a place for it', async () => {
