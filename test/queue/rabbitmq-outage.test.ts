@@ -14,7 +14,7 @@ import { openQueue } from '../../src/queue/open.ts'
 import type { Answer, Queue } from '../../src/queue/queue.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Certificate, selfSigned } from '../support/origin.ts'
-import { describeWithRabbitmqServer, serverAt } from '../support/rabbitmq.ts'
+import { connectBroker, describeWithRabbitmqServer, serverAt } from '../support/rabbitmq.ts'
 
 const PATIENCE_MS = 60_000
 
@@ -178,6 +178,22 @@ describeWithRabbitmqServer('a RabbitMQ that goes away', () => {
     await broker.ctl('set_vm_memory_high_watermark', '0.4')
     await answers(queue)
     await announced(queue, 1)
+  })
+
+  test('what a full queue of the dead does not take leaves the bells alone', async () => {
+    const { queue, lines } = await open()
+    const limit = JSON.stringify({ 'max-length': 1, overflow: 'reject-publish' })
+    await broker.ctl('set_policy', 'narrow', '^outage[.]dead$', limit)
+    const letter = () => ({ jobId: randomUUID(), death: randomUUID(), details: {} })
+    await eventually(() => assert.rejects(queue.bury!([letter()]), { code: 'unavailable' }))
+    const tools = await connectBroker(broker.url)
+    resources.push(tools)
+    const { heard } = listen(queue)
+    for (let n = 0; n < 8; n++) await tools.send('outage', `garbage ${n}`)
+    await hasHeard(heard, await announced(queue, 10))
+    const left = lines.filter(({ msg }) => msg.endsWith('is left to the broker, which may drop it'))
+    assert.ok(left.length >= 4)
+    await broker.ctl('clear_policy', 'narrow')
   })
 
   test('a shovel puts dead messages back, as operators do', async () => {
