@@ -400,6 +400,20 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     await one.ready()
   })
 
+  test('a Redis is not slow because this process is busy', async () => {
+    await using set = setUp()
+    const node = set.open()
+    await node.ready()
+    // For longer than an answer may take, while looks and some pings are under way.
+    for (let n = 0; n < 20; n++) {
+      const looked = node.level.look('k', 0)
+      const busyUntil = performance.now() + 80
+      while (performance.now() < busyUntil);
+      await looked
+      await node.level.check()
+    }
+  })
+
   test('a full Redis costs loads, and is no failure', async () => {
     await using set = setUp()
     const node = set.open()
