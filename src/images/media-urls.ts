@@ -14,9 +14,11 @@ export interface MediaUrls {
   signing: string | undefined
   /**
    * Until when an answer with URLs that are made now may be given, in milliseconds since 1970; undefined
-   * where URLs do not end. Of one period, all answers with the same files have the same URLs.
+   * where URLs do not end. Of one `period`, all answers with the same files have the same URLs.
    */
   goodUntil(): number | undefined
+  /** Tells the URLs that are made now from those of another period or another key; undefined where URLs do not end. */
+  period(): string | undefined
   /** The image as clients see it. */
   present(image: StoredImage): ImageDocument
 }
@@ -35,6 +37,7 @@ export function createMediaUrls({ storage, publicUrl }: MediaUrlsOptions): Media
     base,
     signing: signer?.form,
     goodUntil: () => signer?.periodEnd(),
+    period: () => signer?.periodId(),
     present: (image) => ({
       ...image,
       renditions: image.renditions.map(({ preset, key, ...rest }) => ({

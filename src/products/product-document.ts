@@ -48,13 +48,14 @@ export function createPresenter(mediaUrls: MediaUrls): Presenter {
     document,
     represent: (product) => {
       // Before the URLs are made, so that they are never older than it says.
-      const goodUntil = mediaUrls.goodUntil()
+      const [goodUntil, period] = [mediaUrls.goodUntil(), mediaUrls.period()]
       const shown = document(product)
       return {
         id: product.id,
         version: product.version,
         body: Buffer.from(JSON.stringify(shown)),
-        etag: `"${product.edit}-${product.version}-${salt}${periodOf(goodUntil)}"`,
+        // Signed URLs change with their period and their key, and so does what the tag stands for.
+        etag: `"${product.edit}-${product.version}-${salt}${period === undefined ? '' : `-${period}`}"`,
         goodUntil,
         isSettled: shown.processing_status !== 'processing',
       }
@@ -64,11 +65,6 @@ export function createPresenter(mediaUrls: MediaUrls): Presenter {
 
 function publishedUrls({ renditions }: ImageDocument): string[] {
   return renditions.filter(({ preset }) => preset === PUBLISHED_PRESET).map(({ url }) => url)
-}
-
-/** Signed URLs change with their period, and so does what the tag stands for. */
-function periodOf(goodUntil: number | undefined): string {
-  return goodUntil === undefined ? '' : `-${goodUntil.toString(36)}`
 }
 
 /** Covers what shows in the body and is not in the rows: only processes of the same salt show the same. */

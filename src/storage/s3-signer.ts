@@ -1,6 +1,7 @@
 // Signed URLs without waiting for anything: what the SDK's providers give is at hand before it is asked
 // for, and renewed before it ends.
 
+import { createHash } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createPresign, type S3Credentials } from './s3-presign.ts'
 import type { UrlSigner } from './storage.ts'
@@ -35,7 +36,15 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
   const periodStart = () => Math.floor((Date.now() + offset()) / periodMs) * periodMs
 
   let held: Held = await client.config.credentials()
-  let current: { signedAt: number; presign: (url: string) => string } | undefined
+  let current: { signedAt: number; id: string; presign: (url: string) => string } | undefined
+  const now = () => {
+    const signedAt = periodStart()
+    if (current?.signedAt !== signedAt) {
+      const presign = createPresign({ credentials: held, region, signedAt, lifetimeSeconds })
+      current = { signedAt, id: idOf(held, signedAt), presign }
+    }
+    return current
+  }
   let timer: NodeJS.Timeout | undefined
   const renewLater = (afterMs: number) => {
     timer = setTimeout(renew, Math.min(Math.max(afterMs, RETRY_MS), LONGEST_TIMER_MS)).unref()
@@ -59,14 +68,8 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
 
   return {
     form: `${region} ${lifetimeMs}`,
-    sign: (key) => {
-      const signedAt = periodStart()
-      if (current?.signedAt !== signedAt) {
-        const presign = createPresign({ credentials: held, region, signedAt, lifetimeSeconds })
-        current = { signedAt, presign }
-      }
-      return current.presign(urlPrefix + key)
-    },
+    sign: (key) => now().presign(urlPrefix + key),
+    periodId: () => now().id,
     // With temporary credentials a URL lives no longer than they do.
     periodEnd: () =>
       Math.min(periodStart() + periodMs, held.expiration?.getTime() ?? Number.POSITIVE_INFINITY) -
@@ -76,4 +79,11 @@ export async function openSigner(options: SignerOptions): Promise<UrlSigner & Di
       timer = undefined
     },
   }
+}
+
+function idOf({ accessKeyId, sessionToken }: S3Credentials, signedAt: number): string {
+  return createHash('sha256')
+    .update(JSON.stringify([signedAt, accessKeyId, sessionToken]))
+    .digest('base64url')
+    .slice(0, 8)
 }

@@ -47,6 +47,8 @@ export interface UrlSigner {
   /** The settings that show in its URLs: signers that differ in it make different ones. */
   readonly form: string
   sign(key: string): string
+  /** Of all signers of one form, those whose URLs are the same for now: by the period and the key that signs, of which it tells nothing. */
+  periodId(): string
   /** When the period ends, in milliseconds since 1970 by the clock of this machine: an answer with signed URLs is given until then and not again. */
   periodEnd(): number
 }
