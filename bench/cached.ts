@@ -64,7 +64,9 @@ async function openSubject(
 ): Promise<Subject> {
   await using opened = new AsyncDisposableStack()
   const folder = join(directory, what.replaceAll(/\W+/g, '-'))
-  const { database, service, ids } = opened.use(await serveCatalogue(folder, PRODUCTS, settings))
+  const catalogue = opened.use(await serveCatalogue(folder, PRODUCTS, settings))
+  const { database, service } = catalogue
+  const ids = await catalogue.ids()
   const [first = ''] = ids
   const one = getRequest(`/products/${first}`)
   const draw = zipf(ids.length)

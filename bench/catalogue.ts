@@ -1,6 +1,7 @@
 // A catalogue of any size with the pictures of its products, as processing leaves them.
 
 import { sql } from 'kysely'
+import pg from 'pg'
 import type { Database } from '../src/database/database.ts'
 import { fillCatalogue } from '../test/support/large-catalogue.ts'
 import { type BenchDatabase, createBenchDatabase } from './postgres.ts'
@@ -13,7 +14,7 @@ export interface ServedCatalogue extends AsyncDisposable {
   database: BenchDatabase
   service: BenchedProcess
   /** Of its products, in order. */
-  ids: readonly string[]
+  ids(): Promise<readonly string[]>
 }
 
 /** An api on PostgreSQL, with a catalogue of its own. */
@@ -23,12 +24,8 @@ export async function serveCatalogue(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<ServedCatalogue> {
   await using opening = new AsyncDisposableStack()
-  let ids: readonly string[] = []
   const database = opening.use(
-    await createBenchDatabase(async (filling) => {
-      await fillWithPictures(filling, products)
-      ids = await productIds(filling)
-    }),
+    await createBenchDatabase((filling) => fillWithPictures(filling, products)),
   )
   await adoptStorage(directory, database.url)
   const service = opening.use(
@@ -41,6 +38,7 @@ export async function serveCatalogue(
     }),
   )
   const opened = opening.move()
+  const ids = () => productIds(database.url)
   return { database, service, ids, [Symbol.asyncDispose]: () => opened.disposeAsync() }
 }
 
@@ -76,7 +74,13 @@ export async function fillWithPictures(database: Database, products: number): Pr
     await sql`VACUUM ANALYZE ${sql.id(table)}`.execute(database.db)
 }
 
-async function productIds({ db }: Database): Promise<readonly string[]> {
-  const { rows } = await sql<{ id: string }>`SELECT id FROM products ORDER BY id`.execute(db)
-  return rows.map(({ id }) => id)
+async function productIds(url: string): Promise<readonly string[]> {
+  const client = new pg.Client(url)
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ id: string }>('SELECT id FROM products ORDER BY id')
+    return rows.map(({ id }) => id)
+  } finally {
+    await client.end()
+  }
 }

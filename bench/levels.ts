@@ -104,8 +104,8 @@ async function openLevel(
   const prefix = `${what}:`
   const shared = { CACHE_URL: url, CACHE_PREFIX: prefix, ...settings }
   const catalogue = opening.use(await serveCatalogue(directory, products, shared))
-  const { database, service: server, ids } = catalogue
-  const paths = ids.map((id) => `/products/${id}`)
+  const { database, service: server } = catalogue
+  const paths = (await catalogue.ids()).map((id) => `/products/${id}`)
   // Each once, so that those which can be found are.
   if (!isForgotten) for (const path of paths) await (await fetch(server.url + path)).bytes()
   const opened = opening.move()
