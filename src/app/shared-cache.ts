@@ -1,5 +1,6 @@
 // The cache that processes share, bound to the event log that keeps it right.
 
+import { sql } from 'kysely'
 import { openSharedCache } from '../cache/open.ts'
 import { openSharedLevel, type SharedLevel } from '../cache/shared-level.ts'
 import type { Config } from '../config/config.ts'
@@ -25,8 +26,18 @@ export async function openSharedProducts(
   const cache = await openSharedCache(
     sharedCache.kind === 'none'
       ? sharedCache
-      : // While a release replaces another, each shares with its own kind.
-        { ...sharedCache, prefix: `${sharedCache.prefix}${saltOf(mediaUrls)}:` },
+      : { ...sharedCache, prefix: `${sharedCache.prefix}${await spaceOf(database, mediaUrls)}` },
   )
   return cache && openSharedLevel({ cache, changes: createChangeLog(database.db, relay), log })
+}
+
+/**
+ * Databases keep apart by their marks, which only a copy has in common with what it was copied from. And while a
+ * release replaces another, each shares with its own kind.
+ */
+async function spaceOf({ db }: Database, mediaUrls: MediaUrls): Promise<string> {
+  const { rows } = await sql<{
+    mark: string
+  }>`SELECT left(mark::text, 8) AS mark FROM store`.execute(db)
+  return `${rows[0]?.mark}:${saltOf(mediaUrls)}:`
 }

@@ -80,8 +80,9 @@ const RECONNECT_MS = { first: 100, most: 2_000 }
 interface Session {
   readonly on: CacheConnection
   readonly alarm: Alarm
-  /** Everything that is looked up in it was in step with the log at `place`. */
+  /** Everything that is looked up in it is in step with the log of `place`. */
   isReady: boolean
+  /** The last one that it was in step with. */
   place: Place | undefined
   /** Drops that it answered with no; what they were to take away may still be there. */
   refusals: number
@@ -100,7 +101,7 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
 
   /** A log that was restored tells of nothing that was lost: what is held may be that. */
   const isInStep = ({ isReady, place }: Session) =>
-    isReady && place !== undefined && changes.toldThrough()?.epoch === place.epoch
+    isReady && changes.toldThrough()?.epoch === place?.epoch
   const usable = () => (session && isInStep(session) && late < MOST_LATE ? session.on : undefined)
   const isQuick = async (answer: Promise<unknown>): Promise<boolean> => {
     const askedAt = performance.now()
@@ -124,7 +125,14 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
     return session?.on === on && session.refusals === refusals
   }
 
-  const catchUp = async (current: Session, signal: AbortSignal): Promise<Place> => {
+  let isWarned = false
+  const warnOfAnother = () => {
+    if (!isWarned)
+      log.warn(`another database shares ${cache.name}: give each a CACHE_PREFIX of its own`)
+    isWarned = true
+  }
+
+  const catchUp = async (current: Session, signal: AbortSignal): Promise<void> => {
     const { on } = current
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       signal.throwIfAborted()
@@ -132,33 +140,34 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
       // It covers whatever was told before there was a connection to drop it through.
       const through = await changes.settledThrough(signal)
       const from = await on.place()
+      if (from && isAnothers(from, through, current)) warnOfAnother()
       const missed = from && (await changes.between(from, through))
       if (missed) await Promise.all(missed.map(({ key, version }) => on.drop(key, version)))
       else await on.flush()
       if ((await isServed(current, refusals)) && (await on.advance(from, through))) {
+        current.place = through
         current.isReady = current.refusals === refusals
-        return through
+        return
       }
     }
     throw new AppError('unavailable', 'The place up to which it was served is not kept.')
   }
-  /** Moves the place on, while the cache is still the one that was caught up with. */
-  const keepUp = async (current: Session, place: Place): Promise<Place | undefined> => {
-    const { refusals } = current
+  /** Moves the place on. False: the cache is not the one any more that was caught up with, or the log is not. */
+  const keepUp = async (current: Session): Promise<boolean> => {
+    const { refusals, place } = current
     const told = changes.toldThrough()
-    if (!told) return place
-    const isSame = told.epoch === place.epoch && (await isServed(current, refusals))
-    return isSame && (await current.on.advance(place, told)) ? told : undefined
+    if (!told) return true
+    const isSame = told.epoch === place?.epoch && (await isServed(current, refusals))
+    if (!isSame || !(await current.on.advance(place, told))) return false
+    current.place = told
+    return true
   }
   const follow = async (current: Session, signal: AbortSignal): Promise<never> => {
     let isTold = false
     for (;;) {
       try {
-        if (current.place && current.isReady) current.place = await keepUp(current, current.place)
-        if (!current.place || !current.isReady) {
-          current.isReady = false
-          current.place = await catchUp(current, signal)
-        }
+        if (current.isReady && !(await keepUp(current))) current.isReady = false
+        if (!current.isReady) await catchUp(current, signal)
         isTold = false
       } catch (error) {
         signal.throwIfAborted()
@@ -249,6 +258,11 @@ function troubleOf(reached?: { isInStep: boolean; late: number }): string | unde
   if (!reached) return 'The shared cache cannot be reached.'
   if (reached.late >= MOST_LATE) return 'The shared cache answers too slowly, and is left alone.'
   return reached.isInStep ? undefined : 'The shared cache is not in step yet, and is left alone.'
+}
+
+/** Whether the place is of another log, though this one is still the same: nobody with this log put it there. */
+function isAnothers(found: Place, through: Place, { place }: Session): boolean {
+  return found.epoch !== through.epoch && place?.epoch === through.epoch
 }
 
 /** A signal that aborts with another, and at the end of the block. */

@@ -13,14 +13,16 @@ import { openSharedLevel } from '../../src/cache/shared-level.ts'
 import { eventually } from '../support/eventually.ts'
 import { connectRedis, describeWithRedisServer, redisAt } from '../support/redis.ts'
 
-const log = pino({ level: 'silent' })
 const packed = Buffer.from('x')
+
+/** Of all truths: each has epochs of its own. */
+let histories = 0
 
 /** Versions by key, and the log of their changes. */
 function createTruth() {
   const versions = new Map<string, number>()
   const changes: { key: string; version: number }[] = []
-  let history = 0
+  let history = histories++
   const place = (): Place => ({ epoch: `abc${history}`, id: changes.length })
   return {
     loads: 0,
@@ -35,7 +37,7 @@ function createTruth() {
     restore: () => {
       versions.clear()
       changes.length = 0
-      history++
+      history = histories++
     },
     log: {
       toldThrough: place,
@@ -81,10 +83,11 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
   after(() => server[Symbol.asyncDispose]())
 
   /** Nodes that share one Redis and one truth. */
-  const setUp = (url = server.url) => {
+  const setUp = (url = server.url, options = redisAt(url)) => {
     const stack = new AsyncDisposableStack()
     const truth = createTruth()
-    const options = redisAt(url)
+    const lines: string[] = []
+    const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) })
     const open = () => {
       const level = stack.use(
         openSharedLevel({ cache: createRedisCache(options), changes: truth.log, log }),
@@ -113,7 +116,7 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
         write: (key: string) => cache.announce(key, truth.write(key)),
       }
     }
-    return { truth, open, options, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+    return { truth, open, options, lines, [Symbol.asyncDispose]: () => stack.disposeAsync() }
   }
   const timed = async <T>(work: () => Promise<T>) => {
     const startedAt = performance.now()
@@ -311,7 +314,7 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     const foreign: (() => Promise<unknown>)[] = [
       () => client.set(key, 'garbage'),
       () => client.set(key, 'ABC-1'),
-      () => client.set(key, `abc0-${'9'.repeat(30)}`),
+      () => client.set(key, `abc-${'9'.repeat(30)}`),
       () => client.lPush(key, 'x'),
     ]
     for (const put of foreign) {
@@ -319,12 +322,25 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
       await put()
       const node = set.open()
       await node.ready()
-      assert.match((await client.get(key)) ?? '', /^abc0-\d+$/)
+      assert.match((await client.get(key)) ?? '', /^abc\d+-\d+$/)
       await client.del(key)
       await put()
-      await eventually(async () => assert.match((await client.get(key)) ?? '', /^abc0-\d+$/))
+      await eventually(async () => assert.match((await client.get(key)) ?? '', /^abc\d+-\d+$/))
       await node.ready()
     }
+  })
+
+  test('that another truth has the same prefix is said once', async () => {
+    await using set = setUp()
+    await using strangers = setUp(server.url, set.options)
+    set.open()
+    strangers.open()
+    const warned = ({ lines }: { lines: string[] }) =>
+      lines.filter((line) => line.includes('another database shares Redis')).length
+    await eventually(() => assert.ok(warned(set) + warned(strangers) > 0))
+    const nodes = [set.open(), strangers.open()]
+    for (const { ready } of nodes) await ready()
+    assert.ok(warned(set) <= 1 && warned(strangers) <= 1)
   })
 
   test('a place that cannot be kept is tried for again after a pause, and said once', async () => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sql } from 'kysely'
 import { startRedisServer } from '../../scripts/engines/redis.ts'
 import { findFreePort } from '../../src/app/free-port.ts'
 import { startComposed } from '../support/composed.ts'
@@ -76,6 +77,24 @@ describeOnPostgres('two processes', () => {
       for (const node of [one, other])
         await eventually(async () => assert.equal(await health(node), 200))
       assert.equal(await price(other, id), 100)
+    })
+  })
+})
+
+describeOnPostgres('services of two databases', () => {
+  describeWithRedisServer('with one Redis', () => {
+    test('share nothing there', async () => {
+      await using stack = new AsyncDisposableStack()
+      const redis = stack.use(await startRedisServer())
+      const client = stack.use(await connectRedis(redis.url))
+      for (let n = 1; n <= 2; n++) {
+        const { database, url = '' } = stack.use(await postgresEngine.create())
+        // The databases of tests are copies of one, which has its mark.
+        await sql`UPDATE store SET mark = gen_random_uuid()`.execute(database.db)
+        const environment = { DATABASE_URL: url, CACHE_URL: redis.url, ROLE: 'api' }
+        stack.use(await startComposed(environment))
+        await eventually(async () => assert.equal((await client.keys('vitrine:*:place')).length, n))
+      }
     })
   })
 })
