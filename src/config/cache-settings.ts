@@ -42,7 +42,8 @@ export const cacheSettings = {
   CACHE_PREFIX: {
     type: prefix,
     default: 'vitrine:',
-    description: 'What all keys in Redis begin with. Services that share a Redis need one each.',
+    description:
+      'What all keys in Redis begin with. Copies of one database that share a Redis need one each; other databases keep apart by themselves.',
   },
   REDIS_HOST: {
     type: host,
