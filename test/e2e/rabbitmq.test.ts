@@ -1,185 +1,42 @@
-// Pictures through RabbitMQ: requests here, pictures there, a broker between them that may be killed.
+// Pictures through RabbitMQ.
 
-import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { type RabbitmqServer, startRabbitmqServer } from '../../scripts/engines/rabbitmq.ts'
-import { describeOnPostgres, postgresEngine } from '../support/database.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Origin, startOrigin, status } from '../support/origin.ts'
-import { jpeg } from '../support/pictures.ts'
-import { type Broker, connectBroker, describeWithRabbitmqServer } from '../support/rabbitmq.ts'
-import {
-  type Environment,
-  getProduct,
-  makeDataFolder,
-  postProduct,
-  type Service,
-  settled,
-  startService,
-} from '../support/service.ts'
+import { startRabbitmqServer } from '../../scripts/engines/rabbitmq.ts'
+import { connectBroker, describeWithRabbitmqServer } from '../support/rabbitmq.ts'
+import { describePicturesThrough, PICTURES, type RunningBroker } from './broker.ts'
 
 const PASSWORD = 'p@ss:word/%'
-const QUEUE = 'pictures'
 
-interface QueueHealth {
-  status: string
-  details: { bells: number; listeners: number; dead_letters: number }
-}
-
-describeOnPostgres('pictures through RabbitMQ', () => {
-  describeWithRabbitmqServer('with api and worker as processes of their own', () => {
-    const stack = new AsyncDisposableStack()
-    let origin: Origin
-    let server: RabbitmqServer
-    let tools: Broker
-    let environment: Environment
-    let api: Service
-    let worker: Service
-    let picture: Buffer
-    before(async () => {
-      picture = await jpeg(200, 100, 'teal')
-      origin = stack.use(await startOrigin({}))
-      server = stack.use(await startRabbitmqServer())
-      await server.ctl('add_user', 'shop', PASSWORD)
-      await server.ctl('set_permissions', 'shop', '.*', '.*', '.*')
-      const database = stack.use(await postgresEngine.create())
-      const { path } = stack.use(await makeDataFolder())
-      environment = {
-        DATABASE_URL: database.url ?? '',
-        DATA_DIR: path,
-        OUTBOUND_ALLOW: '127.0.0.1/32',
-        RABBITMQ_URL: `amqp://shop:${encodeURIComponent(PASSWORD)}@127.0.0.1:${server.port}/`,
-        RABBITMQ_IMAGE_QUEUE: QUEUE,
-        JOB_LEASE: '3s',
-        JOB_HEARTBEAT: '1s',
-        JOB_RING_AGAIN: '2s',
-        JOB_MAX_ATTEMPTS: '1',
-        LOG_LEVEL: 'debug',
-      }
-      api = stack.use(await startService({ ...environment, ROLE: 'api' }))
-      worker = stack.use(await startService({ ...environment, ROLE: 'worker' }))
-      tools = stack.use(await connectBroker(server.url))
-    })
-    after(() => stack.disposeAsync())
-
-    /** Addresses of so many pictures of their own, each of which takes the origin a moment. */
-    const addresses = (name: string, count: number, delayMs = 0) =>
-      Array.from({ length: count }, (_, n) => {
-        origin.routes[`/${name}-${n}.jpg`] = (_request, response) =>
-          void setTimeout(() => response.end(picture), delayMs)
-        return `${origin.url}/${name}-${n}.jpg`
-      })
-    const queueHealth = async () => {
-      const response = await fetch(`${api.url}/health/queue`)
-      return { code: response.status, ...((await response.json()) as QueueHealth) }
-    }
-    const askedOnce = (name: string, count: number) => {
-      for (let n = 0; n < count; n++) assert.equal(origin.count(`/${name}-${n}.jpg`), 1)
-    }
-
-    test('what is posted to one is made by the other, and the health of the queue tells of it', async () => {
-      const { id } = await postProduct(api, addresses('first', 20))
-      const { images, processing_status } = await settled(api, id)
-      assert.equal(processing_status, 'completed')
-      assert.deepEqual(new Set(images.map(({ attempts }) => attempts)), new Set([1]))
-      askedOnce('first', 20)
-      await eventually(async () => {
-        const { code, status, details } = await queueHealth()
-        assert.deepEqual([code, status], [200, 'healthy'])
-        assert.deepEqual(details, { bells: 0, listeners: 1, dead_letters: 0 })
-      })
-    })
-
-    test('G1, G7: a broker that is killed in mid-run loses nothing, and writes go on without it', async () => {
-      const before = await postProduct(api, addresses('before', 20, 300))
-      await eventually(() => assert.ok(origin.count('/before-0.jpg') > 0))
-      await server.kill()
-      await eventually(async () => assert.equal((await queueHealth()).code, 503))
-      const during = await postProduct(api, addresses('during', 20))
-      assert.equal((await getProduct(api, during.id)).processing_status, 'processing')
-      await server.start()
-      for (const { id } of [before, during, await postProduct(api, addresses('after', 20))])
-        assert.equal((await settled(api, id)).processing_status, 'completed')
-      for (const name of ['before', 'during', 'after']) askedOnce(name, 20)
-      await eventually(async () => assert.equal((await queueHealth()).code, 200))
-    })
-
-    test('a dead job lies in the dead queue; put back, it runs again with fresh attempts, once', async () => {
-      origin.routes['/dead.jpg'] = status(404)
-      const { id } = await postProduct(api, [`${origin.url}/dead.jpg`])
-      const failed = await settled(api, id)
-      assert.equal(failed.images[0]!.status, 'failed')
-      const message = await eventually(
-        async () => (await tools.take(`${QUEUE}.dead`)) ?? assert.fail('there is no message'),
-      )
-      const { code, stage, attempts, product_id, image_id, death, job } = message.body
-      assert.deepEqual(
-        { code, stage, attempts, product_id, image_id },
-        {
-          code: 'origin_not_found',
-          stage: 'download',
-          attempts: 1,
-          product_id: id,
-          image_id: failed.images[0]!.id,
-        },
-      )
-
-      await tools.send(QUEUE, { version: 1, job })
-      await tools.send(QUEUE, { version: 1, job, death: job })
-      origin.routes['/dead.jpg'] = picture
-      await tools.send(QUEUE, message.body, { headers: message.headers })
-      await eventually(async () =>
-        assert.equal((await getProduct(api, id)).images[0]!.status, 'ready'),
-      )
-      const { images, version } = await getProduct(api, id)
-      assert.equal(images[0]!.attempts, 1)
-      assert.ok(version > failed.version)
-      assert.equal(origin.count('/dead.jpg'), 2)
-
-      await tools.send(QUEUE, message.body)
-      await tools.send(QUEUE, { version: 1, job, death })
-      await tools.send(QUEUE, 'garbage')
-      await eventually(async () => {
-        const { bells, dead_letters } = (await queueHealth()).details
-        assert.deepEqual({ bells, dead_letters }, { bells: 0, dead_letters: 1 })
-      })
-      assert.deepEqual(await getProduct(api, id), await settled(api, id))
-      assert.equal(origin.count('/dead.jpg'), 2)
-      await eventually(() =>
-        assert.match(worker.output(), /"reason":"not_json".*moved to pictures\.dead/),
-      )
-    })
-
-    test('a worker that is stopped where it stands holds up nothing, nor does an api', async () => {
-      await using second = await startService({ ...environment, ROLE: 'worker' })
-      await using watcher = await startService({ ...environment, ROLE: 'api' })
-      const { id } = await postProduct(api, addresses('paused', 20, 100))
-      await eventually(() => assert.ok(origin.count('/paused-0.jpg') > 0))
-      // In the middle of a transaction, perhaps, whose locks PostgreSQL takes from it after 30 s.
-      for (const service of [api, second]) service.process.kill('SIGSTOP')
-      try {
-        const { images } = await eventually(async () => {
-          const product = await getProduct(watcher, id)
-          // What the paused worker had begun is lost with the one attempt that this service gives.
-          assert.notEqual(product.processing_status, 'processing')
-          return product
-        }, 90_000)
-        for (const { status, error } of images)
-          assert.ok(status === 'ready' || error?.code === 'worker_lost', error?.code)
-        assert.ok(images.some(({ status }) => status === 'ready'))
-      } finally {
-        for (const service of [api, second]) service.process.kill('SIGCONT')
-      }
-    })
-
-    test('nothing that was written shows the password, and a stop is clean', async () => {
-      assert.equal(await worker.stop(), 0)
-      assert.equal(await api.stop(), 0)
-      for (const { output } of [api, worker])
-        for (const secret of [PASSWORD, encodeURIComponent(PASSWORD)])
-          assert.ok(!output().includes(secret))
-      assert.equal(worker.output().match(/RabbitMQ at .* does not work; trying again/g)?.length, 1)
-      assert.equal(worker.output().match(/RabbitMQ at .* works again/g)?.length, 1)
-    })
-  })
+describePicturesThrough({
+  name: 'RabbitMQ',
+  place: 'queue',
+  waiting: 'bells',
+  lettersStay: false,
+  describeWithServer: describeWithRabbitmqServer,
+  start,
 })
+
+async function start(): Promise<RunningBroker> {
+  await using starting = new AsyncDisposableStack()
+  const server = starting.use(await startRabbitmqServer())
+  await server.ctl('add_user', 'shop', PASSWORD)
+  await server.ctl('set_permissions', 'shop', '.*', '.*', '.*')
+  const tools = starting.use(await connectBroker(server.url))
+  const encoded = encodeURIComponent(PASSWORD)
+  const started = starting.move()
+  return {
+    server,
+    environment: {
+      RABBITMQ_URL: `amqp://shop:${encoded}@127.0.0.1:${server.port}/`,
+      RABBITMQ_IMAGE_QUEUE: PICTURES,
+    },
+    secrets: [PASSWORD, encoded],
+    send: (body) => tools.send(PICTURES, body),
+    letter: async () => {
+      const message = await tools.take(`${PICTURES}.dead`)
+      if (!message) return undefined
+      const { body, headers } = message
+      return { body, putBack: () => tools.send(PICTURES, body, { headers }) }
+    },
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  }
+}
