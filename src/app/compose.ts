@@ -63,6 +63,7 @@ async function start(starting: AsyncDisposableStack, options: ComposeOptions): P
   const { role } = config
   const engines = await openEngines(starting, options)
   const { database, storage, queue } = engines
+  options.signal.throwIfAborted()
   const address = await addressOf(config)
   const localUrl = `http://localhost:${address.port}`
   const publicUrl = config.server.publicUrl ?? localUrl
@@ -93,6 +94,7 @@ async function start(starting: AsyncDisposableStack, options: ComposeOptions): P
     ? createServer({ ...http, ...catalogue, storage, ...apiSettings(config) })
     : createHealthServer(http)
   starting.defer(() => server.close())
+  options.signal.throwIfAborted()
   await orExplain(server.listen({ host: address.host, port: address.port }), address)
   // Last: jobs that a start claims before it fails would be lost with their attempts.
   worker?.begin()

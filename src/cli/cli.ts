@@ -25,10 +25,13 @@ const commands: readonly Command[] = [
   eventsRestartCommand,
 ]
 
-/** Runs one command line, without the program's own name. Resolves to the exit code; never rejects. */
-export async function runCli(args: readonly string[]): Promise<number> {
+/**
+ * Runs one command line, without the program's own name, until it is done or the signal stops it. Resolves to the
+ * exit code; never rejects.
+ */
+export async function runCli(args: readonly string[], signal: AbortSignal): Promise<number> {
   try {
-    return await run(args)
+    return await run(args, signal)
   } catch (error) {
     // Often the cause of the mistake: a name that is not quite that of a setting.
     if (error instanceof ConfigError) printWarnings(error.warnings)
@@ -37,13 +40,13 @@ export async function runCli(args: readonly string[]): Promise<number> {
   }
 }
 
-async function run(args: readonly string[]): Promise<number> {
+async function run(args: readonly string[], signal: AbortSignal): Promise<number> {
   const command = commandNamed(args)
   if (args.some((arg) => arg === '--help' || arg === '-h')) {
     process.stdout.write(command?.help ?? overview(args))
     return 0
   }
-  if (command) return await command.run(args.slice(command.name.split(' ').length))
+  if (command) return await command.run(args.slice(command.name.split(' ').length), signal)
   if (args[0] === '--version') {
     process.stdout.write(`${packageJson.version}\n`)
     return 0

@@ -29,9 +29,10 @@ export interface CommandDefinition<O extends CommandOptions> {
   details?: string
   /**
    * Prints its result to standard output, mistakes to standard error. Resolves to the exit code; an
-   * Error that it throws is for the operator. `argument` is empty for a command without one.
+   * Error that it throws is for the operator. `argument` is empty for a command without one. `signal` is
+   * aborted when the process is to stop: nothing else ends a command that has begun.
    */
-  run(invocation: { values: ValuesOf<O>; argument: string }): Promise<number>
+  run(invocation: { values: ValuesOf<O>; argument: string; signal: AbortSignal }): Promise<number>
 }
 
 export interface Command {
@@ -39,7 +40,7 @@ export interface Command {
   readonly summary: string
   readonly help: string
   /** Resolves to the exit code. Throws a usage error for arguments that it does not take. */
-  run(args: readonly string[]): Promise<number>
+  run(args: readonly string[], signal: AbortSignal): Promise<number>
 }
 
 export function defineCommand<const O extends CommandOptions>(
@@ -50,7 +51,7 @@ export function defineCommand<const O extends CommandOptions>(
     name,
     summary,
     help: helpOf(definition),
-    run: async (args) => {
+    run: async (args, signal) => {
       const { values, positionals } = parseArgs({
         args: [...args],
         options,
@@ -59,6 +60,7 @@ export function defineCommand<const O extends CommandOptions>(
       return await definition.run({
         values: values as ValuesOf<O>,
         argument: argumentOf(definition, positionals),
+        signal,
       })
     },
   }

@@ -4,7 +4,6 @@ import { beginEpoch } from '../events/epoch.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
 import { loadSettings } from './load-settings.ts'
-import { stopSignal } from './stop-signals.ts'
 
 export const eventsRestartCommand = defineCommand({
   name: 'events restart',
@@ -12,8 +11,8 @@ export const eventsRestartCommand = defineCommand({
   options: {},
   details: `A restored dump, a base backup and a promoted standby are noticed without it. A folder that was
 copied back file by file is not: ids of events are then given to other events than clients know.`,
-  run: async () => {
-    await using database = await openCatalogueDatabase(loadSettings().config, stopSignal())
+  run: async ({ signal }) => {
+    await using database = await openCatalogueDatabase(loadSettings().config, signal)
     await beginEpoch(database.db)
     process.stdout.write('Clients that come back will start again.\n')
     return 0

@@ -6,25 +6,24 @@ import { waitForDatabase } from '../database/wait.ts'
 import { createLogger } from '../observability/logger.ts'
 import { defineCommand } from './command.ts'
 import { loadSettings } from './load-settings.ts'
-import { stopSignal } from './stop-signals.ts'
 
 export const migrateCommand = defineCommand({
   name: 'migrate',
   summary: "bring the database's schema up to date (npm run migrate)",
   options: {},
-  run: async () => {
-    process.stdout.write(await migrateDatabase(loadSettings()))
+  run: async ({ signal }) => {
+    process.stdout.write(await migrateDatabase(loadSettings(), signal))
     return 0
   },
 })
 
 /** Returns what to print. Throws an Error for the operator. */
-async function migrateDatabase({ config }: LoadedConfig): Promise<string> {
+async function migrateDatabase({ config }: LoadedConfig, signal: AbortSignal): Promise<string> {
   const logOf = await createLogger({ ...config.log, pretty: process.stdout.isTTY })
   await using database = await waitForDatabase(config.database, {
     timeoutMs: config.startTimeoutMs,
     log: logOf('database'),
-    signal: stopSignal(),
+    signal,
   })
   const applied = await migrate(database)
   return applied.length === 0

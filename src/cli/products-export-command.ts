@@ -9,7 +9,6 @@ import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
 import { loadSettings } from './load-settings.ts'
 import { createProgress, grouped } from './progress.ts'
-import { stopSignal } from './stop-signals.ts'
 
 export const productsExportCommand = defineCommand({
   name: 'products export',
@@ -20,9 +19,8 @@ takes them, and makes new products of them. The export is not of one moment: a p
 changes meanwhile is shown as it was or as it is.
 
 Exit codes: 0 all products are printed, 1 it did not reach the end, 2 wrong usage or settings.`,
-  run: async () => {
+  run: async ({ signal }) => {
     const { config } = loadSettings()
-    const signal = stopSignal()
     const out = process.stdout
     const isSeen = process.stderr.isTTY && !out.isTTY
     let count = 0

@@ -20,7 +20,6 @@ import { loadSettings } from './load-settings.ts'
 import { readProductLines } from './product-lines.ts'
 import { createProgress } from './progress.ts'
 import { openRefusedLines } from './refused-lines.ts'
-import { stopSignal } from './stop-signals.ts'
 
 const NAME = 'products import'
 
@@ -47,7 +46,7 @@ PostgreSQL. Stopped by a signal or a failure, the summary names the line to go o
 
 Exit codes: 0 every line is stored, 1 some are refused or the import did not reach the end,
 2 wrong usage or settings.`,
-  run: async ({ argument, values }) => {
+  run: async ({ argument, values, signal }) => {
     const { config } = loadSettings()
     const fromLine = lineNumber(values['from-line'] ?? '1')
     const input = await openInput(argument)
@@ -58,6 +57,7 @@ Exit codes: 0 every line is stored, 1 some are refused or the import did not rea
       input: input.chunks,
       fromLine,
       isDryRun: values['dry-run'] === true,
+      signal,
       onRefused: refused.add,
       onProgress: ({ products, bytes }) => progress.update({ count: products, done: bytes }),
     })
@@ -73,14 +73,14 @@ interface Import {
   input: Readable
   fromLine: number
   isDryRun: boolean
+  signal: AbortSignal
   onRefused: ImportOptions['onRefused']
   onProgress: ImportOptions['onProgress']
 }
 
 /** What stopped the import is in the summary: that much is stored all the same. */
 async function runImport(options: Import): Promise<Omit<ImportSummary, 'reasons'>> {
-  const { config, input, fromLine, isDryRun, onRefused } = options
-  const signal = stopSignal()
+  const { config, input, fromLine, isDryRun, onRefused, signal } = options
   // Else it would be noticed only when the next line arrives.
   addAbortSignal(signal, input)
   const { checkUrl } = createAddressPolicy(config.outbound)

@@ -7,33 +7,48 @@ import { openLogOutput } from '../observability/log-output.ts'
 import { createLogger, type Logger } from '../observability/logger.ts'
 import { defineCommand } from './command.ts'
 import { overridesOf, settingOptions } from './setting-options.ts'
-import { stopSignal } from './stop-signals.ts'
 
 export const serveCommand = defineCommand({
   name: 'serve',
   summary: 'run the service (npm start)',
   options: settingOptions,
-  run: async ({ values }) => await serve(loadConfig({ overrides: overridesOf(values) })),
+  run: async ({ values, signal }) =>
+    await serve(loadConfig({ overrides: overridesOf(values) }), signal),
 })
 
 /** Resolves to the exit code: 0 after a clean stop, 1 when the start failed or stopping took too long. */
-async function serve(loaded: LoadedConfig): Promise<number> {
+async function serve(loaded: LoadedConfig, signal: AbortSignal): Promise<number> {
   const { config } = loaded
   const logOf = await createLogger({ ...config.log, pretty: process.stdout.isTTY })
   const log = logOf('app')
   for (const warning of [...loaded.warnings, ...unreachableLinks(loaded)]) log.warn(warning)
-  const signal = stopSignal()
   // The whole service: other commands start in a quarter of the time without it.
   const { compose } = await import('../app/compose.ts')
-  const running = await compose({ config, logOf, signal }).catch((error: unknown) => {
+  const starting = compose({ config, logOf, signal }).catch((error: unknown) => {
     if (!signal.aborted) log.fatal(failureLine(error, log), describe(error))
     return undefined
   })
+  const running = await unlessGivenUp(starting, signal)
+  if (!running && signal.aborted) log.info('stopped before it had started')
   if (!running) return signal.aborted ? 0 : 1
   openLogOutput({ descriptor: 2 }).write(banner(config, running))
   if (!signal.aborted) await once(signal, 'abort')
   log.info('stopping: running work is finished or given back')
   return await stop(running, config.shutdownTimeoutMs, log)
+}
+
+/** Undefined also when the start was to stop and goes on all the same: the end of the process closes what it opened. */
+async function unlessGivenUp<T>(starting: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const { promise: givenUp, resolve } = Promise.withResolvers<undefined>()
+  let timer: NodeJS.Timeout | undefined
+  using _listener = addAbortListener(signal, () => {
+    timer = setTimeout(resolve, GIVING_BACK_MS, undefined)
+  })
+  try {
+    return await Promise.race([starting, givenUp])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Whoever is meant to reach the service from elsewhere is meant to see its pictures. */

@@ -5,7 +5,6 @@ import { openStorage } from '../storage/open.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
 import { loadSettings } from './load-settings.ts'
-import { stopSignal } from './stop-signals.ts'
 
 export const storageAdoptCommand = defineCommand({
   name: 'storage adopt',
@@ -14,9 +13,9 @@ export const storageAdoptCommand = defineCommand({
   details: `A process refuses to start when its store is not the one that the first process of this database
 marked: its pictures would not be found. This command marks the store of these settings instead; the
 former one is then refused, and processes that run with it are to be restarted.`,
-  run: async () => {
+  run: async ({ signal }) => {
     const { config } = loadSettings()
-    await using database = await openCatalogueDatabase(config, stopSignal())
+    await using database = await openCatalogueDatabase(config, signal)
     await using storage = await openStorage(config.storage)
     await adoptStore({ database, storage })
     const others = await tellOthers({ database, storage })

@@ -10,7 +10,6 @@ import type { Storage } from '../storage/storage.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
 import { loadSettings } from './load-settings.ts'
-import { stopSignal } from './stop-signals.ts'
 
 export const storageSweepCommand = defineCommand({
   name: 'storage sweep',
@@ -26,11 +25,12 @@ export const storageSweepCommand = defineCommand({
   details: `Workers sweep by themselves, once an hour; this does it now. Files that a running attempt may need
 are left alone. --deep reads the names of all files: it is for a storage that belongs to this
 database alone, and refuses one that carries the mark of another, or of which it knows no file.`,
-  run: async ({ values }) => {
+  run: async ({ values, signal }) => {
     const { config } = loadSettings()
     const report = await sweep(config, {
       dryRun: values['dry-run'] === true,
       deep: values.deep === true,
+      signal,
       tell: values.json ? () => {} : (key) => process.stdout.write(`${key}\n`),
     })
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : sentenceOf(report))
@@ -50,26 +50,27 @@ interface Report {
 interface SweepRequest {
   dryRun: boolean
   deep: boolean
+  signal: AbortSignal
   /** Told of each file of a dry run, and of each stray one. */
   tell(key: string): void
 }
 
 /** Throws an Error for the operator. */
 async function sweep(config: Config, request: SweepRequest): Promise<Report> {
-  const signal = stopSignal()
+  const { signal } = request
   await using database = await openCatalogueDatabase(config, signal)
   await using storage = await openStorage(config.storage)
   await checkStore({ database, storage, kind: config.storage.kind })
   const others = request.deep && !request.dryRun && (await tellOthers({ database, storage }))
   if (others) throw new Error(others)
-  const unused = await sweepUnused(database, { storage, config, signal, ...request })
+  const unused = await sweepUnused(database, { storage, config, ...request })
   const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
   return { dry_run: request.dryRun, ...unused, stray_files }
 }
 
 async function sweepUnused(
   { db }: Database,
-  options: SweepRequest & { storage: Storage; config: Config; signal: AbortSignal },
+  options: SweepRequest & { storage: Storage; config: Config },
 ): Promise<Pick<Report, 'unused_files' | 'unused_bytes'>> {
   const { storage, config, signal, dryRun, tell } = options
   const graceMs = sweepGraceMs(config.jobs)

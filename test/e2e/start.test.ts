@@ -2,9 +2,11 @@
 // tells whose fault it was.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
+import { mkdir, open, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
@@ -223,7 +225,94 @@ describe('a stop', () => {
     assert.equal(await service.stop(), 0)
     assert.doesNotMatch(service.output(), /cannot start/)
   })
+
+  test('that comes while the settings are read is not lost', async () => {
+    // A pipe: whoever opens it at one end waits for who opens the other.
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const settings = join(DATA_DIR, '.env')
+    execFileSync('mkfifo', [settings])
+    const service = stack.use(await spawnService({ DATA_DIR }, { cwd: DATA_DIR }))
+    await using writing = await open(settings, 'w')
+    service.process.kill('SIGTERM')
+    await writing.close()
+    const [code, signal] = await once(service.process, 'exit')
+    assert.deepEqual([code, signal], [0, null])
+    assert.doesNotMatch(service.output(), /cannot start|Vitrine \(all\)/)
+  })
+
+  test('while the start waits for an S3 that has fallen silent ends it within seconds', async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const asked: string[] = []
+    // It lets itself be listed and written, and says no more when it is asked for marks.
+    const server = createHttpServer(({ url = '' }, response) => {
+      asked.push(url)
+      if (!url.includes('prefix=')) response.end('<ListBucketResult></ListBucketResult>')
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    stack.defer(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const service = stack.use(await spawnService({ DATA_DIR, ...s3At(portOf(server)) }))
+    await eventually(() => assert.match(asked.join(), /prefix=/), 30_000)
+    const startedAt = performance.now()
+    assert.equal(await service.stop(), 0)
+    assert.ok(performance.now() - startedAt < 10_000)
+    assert.match(service.output(), /stopped before it had started/)
+  })
+
+  const silent: Record<string, (port: number) => Environment> = {
+    'a database': (port) => ({ DATABASE_URL: `postgres://app:pw@127.0.0.1:${port}/shop` }),
+    'an S3': s3At,
+    'a RabbitMQ': (port) => ({ RABBITMQ_URL: `amqp://127.0.0.1:${port}` }),
+    'a Redis': (port) => ({ CACHE_URL: `redis://127.0.0.1:${port}` }),
+  }
+  for (const [name, settingsOf] of Object.entries(silent)) {
+    test(`while the start waits for ${name} that says nothing ends it within seconds`, async () => {
+      const { path: DATA_DIR } = stack.use(await makeDataFolder())
+      await using engine = await startSilent()
+      const env = { DATA_DIR, START_TIMEOUT: '60s', ...settingsOf(engine.port) }
+      const service = stack.use(await spawnService(env))
+      await eventually(() => assert.ok(engine.connections() > 0), 30_000)
+      const startedAt = performance.now()
+      assert.equal(await service.stop(), 0)
+      assert.ok(performance.now() - startedAt < 10_000)
+      assert.doesNotMatch(service.output(), /cannot start/)
+    })
+  }
 })
+
+function s3At(port: number): Environment {
+  return {
+    S3_BUCKET_NAME: 'shop',
+    S3_ENDPOINT: `http://127.0.0.1:${port}`,
+    AWS_ACCESS_KEY_ID: 'key',
+    AWS_SECRET_ACCESS_KEY: 'secret',
+  }
+}
+
+interface SilentServer extends AsyncDisposable {
+  port: number
+  connections(): number
+}
+
+/** Takes connections, and says nothing. */
+async function startSilent(): Promise<SilentServer> {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => sockets.push(socket.on('error', () => {})))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: portOf(server),
+    connections: () => sockets.length,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
 
 async function sessionsOf({ db }: Database): Promise<number[]> {
   const { rows } = await sql<{ pid: number }>`
