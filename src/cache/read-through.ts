@@ -186,7 +186,9 @@ export function createReadThrough<V extends Versioned>(
   return {
     raise,
     recall,
-    hear: (key, version) => raiseIn(told, key, version),
+    hear: (key, version) => {
+      if (version > known.of(key)) raiseIn(told, key, version)
+    },
     announce: async (key, version) => {
       raise(key, version)
       await shared?.level.announce(key, version)
