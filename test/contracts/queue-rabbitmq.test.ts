@@ -14,6 +14,7 @@ import {
   rabbitmqUrl,
   serverAt,
 } from '../support/rabbitmq.ts'
+import { newIds, testBroker } from './broker.ts'
 import { describeQueue, type TestQueue } from './queue.ts'
 
 type Type = 'quorum' | 'classic'
@@ -22,8 +23,6 @@ function open(queue: string, type: Type = 'quorum', url = rabbitmqUrl): Promise<
   const options = { server: serverAt(url), topology: { queue, type }, log: silent }
   return openQueue({ kind: 'rabbitmq', ...options })
 }
-
-const newIds = (count: number) => Array.from({ length: count }, () => randomUUID())
 
 async function create(type: Type): Promise<TestQueue> {
   const resources = new AsyncDisposableStack()
@@ -47,8 +46,6 @@ describeOnRabbitmq('RabbitMQ', () => {
     let name: string
     let dead: string
     let queue: Queue
-    let stopping: AbortController
-    let listening: Promise<void>[]
     before(async () => {
       broker = await connectBroker()
       name = broker.queue()
@@ -59,30 +56,44 @@ describeOnRabbitmq('RabbitMQ', () => {
       await queue[Symbol.asyncDispose]()
       await broker[Symbol.asyncDispose]()
     })
+    const { listen, stop, abort } = testBroker<object>({
+      place: 'queue',
+      waiting: 'bells',
+      lettersStay: false,
+      queue: () => queue,
+      another: () => open(name),
+      send: (body, envelope) => broker.send(name, body, envelope),
+      letter: async () => (await broker.take(dead)) ?? assert.fail('there is no message'),
+      garbage: [
+        [
+          'broken JSON',
+          Buffer.from('{"version":1'),
+          'not_json',
+          { contentType: 'application/json' },
+        ],
+        [
+          'one with odd headers',
+          'x',
+          'not_json',
+          {
+            headers: {
+              deep: { er: [1, 'a', { b: null }] },
+              'vitrine-reason': 7,
+              at: new Date(0),
+              long: 2 ** 40,
+              no: null,
+            },
+            messageId: 'x'.repeat(255),
+            priority: 9,
+          },
+        ],
+      ],
+    })
     afterEach(async () => {
-      await stop()
       await broker.connection.queuePurge(name)
       await broker.connection.queuePurge(dead)
     })
-    const stop = async () => {
-      stopping?.abort()
-      await Promise.all(listening ?? [])
-      listening = []
-    }
 
-    const listen = (
-      answer: (id: string) => Answer | Promise<Answer>,
-      { concurrency = 4, to = queue } = {},
-    ) => {
-      stopping = new AbortController()
-      const heard: [string, string | undefined][] = []
-      const handler = async (id: string, death?: string) => {
-        heard.push([id, death])
-        return await answer(id)
-      }
-      listening = [to.listen(handler, { concurrency, signal: stopping.signal })]
-      return heard
-    }
     const taken = (from: string) =>
       eventually(async () => (await broker.take(from)) ?? assert.fail('there is no message'))
     const isEmpty = async () =>
@@ -92,54 +103,6 @@ describeOnRabbitmq('RabbitMQ', () => {
       listeners,
       dead_letters,
     })
-
-    const garbage: [string, unknown, object, string][] = [
-      ['no JSON', 'hello', {}, 'not_json'],
-      ['bytes', Buffer.from([0, 255, 128]), {}, 'not_json'],
-      ['nothing at all', Buffer.alloc(0), {}, 'not_json'],
-      ['broken JSON', Buffer.from('{"version":1'), { contentType: 'application/json' }, 'not_json'],
-      ['a list', [1, 2], {}, 'not_ours'],
-      [
-        'the message of another service',
-        { image_url: 'http://shop.example/a.jpg' },
-        {},
-        'not_ours',
-      ],
-      ['an id that is none', { version: 1, job: '../../etc/passwd' }, {}, 'not_ours'],
-      ['a newer form', { version: 2, bell: 'x' }, {}, 'unknown_version'],
-      ['a large one', 'x'.repeat(1_000_000), {}, 'not_json'],
-      [
-        'one with odd headers',
-        'x',
-        {
-          headers: {
-            deep: { er: [1, 'a', { b: null }] },
-            'vitrine-reason': 7,
-            at: new Date(0),
-            long: 2 ** 40,
-            no: null,
-          },
-          messageId: 'x'.repeat(255),
-          priority: 9,
-        },
-        'not_json',
-      ],
-    ]
-    for (const [what, body, envelope, reason] of garbage) {
-      test(`${what} goes to the dead queue with its reason, and what follows is heard`, async () => {
-        const heard = listen(() => 'heard')
-        const id = randomUUID()
-        await broker.send(name, body, envelope)
-        await queue.announce([id])
-        await eventually(() => assert.deepEqual(heard, [[id, undefined]]))
-        const { body: kept, headers } = await taken(dead)
-        assert.equal(headers['vitrine-reason'], reason)
-        assert.equal(typeof headers['vitrine-detail'], 'string')
-        assert.deepEqual(Buffer.from(JSON.stringify(kept)), Buffer.from(JSON.stringify(body)))
-        await stop()
-        await isEmpty()
-      })
-    }
 
     for (const type of ['quorum', 'classic'] as const) {
       test(`headers that are too large to be sent again stay behind (${type} queue)`, async () => {
@@ -165,33 +128,6 @@ describeOnRabbitmq('RabbitMQ', () => {
         assert.deepEqual({ ...(await queue.ping()), listeners: 0 }, figures(0, 0, 0))
       })
     }
-
-    test('a bell for a job that does not exist goes to the dead queue', async () => {
-      const heard = listen(() => 'unknown')
-      const id = randomUUID()
-      await queue.announce([id])
-      const { body, headers } = await taken(dead)
-      assert.deepEqual(body, { version: 1, job: id })
-      assert.equal(headers['vitrine-reason'], 'unknown_job')
-      assert.equal(heard.length, 1)
-    })
-
-    test('what is dead lies in the dead queue for operators, and can be put back', async () => {
-      const letter = { jobId: randomUUID(), death: randomUUID() }
-      const details = {
-        code: 'dns_failed',
-        stage: 'download',
-        attempts: 3,
-        image_id: 'i',
-        product_id: 'p',
-      }
-      await queue.bury?.([{ ...letter, details }])
-      const { body } = await taken(dead)
-      assert.deepEqual(body, { ...details, version: 1, job: letter.jobId, death: letter.death })
-      const heard = listen(() => 'heard')
-      await broker.send(name, body)
-      await eventually(() => assert.deepEqual(heard, [[letter.jobId, letter.death]]))
-    })
 
     test('a dead message waits until somebody can look, and is given back by who stops only', async () => {
       const body = { version: 1, job: randomUUID(), death: randomUUID() }
@@ -225,15 +161,6 @@ describeOnRabbitmq('RabbitMQ', () => {
       })
     })
 
-    test('the message of a dead job that nobody here knows goes back to the dead queue', async () => {
-      listen(() => 'foreign')
-      const body = { version: 1, job: randomUUID(), death: randomUUID() }
-      await broker.send(name, body)
-      const { body: kept, headers } = await taken(dead)
-      assert.deepEqual(kept, body)
-      assert.equal(headers['vitrine-reason'], 'unknown_kind')
-    })
-
     test('a message that nobody ever answers ends in the dead queue', async () => {
       const body = { version: 1, job: randomUUID(), death: randomUUID() }
       await broker.send(name, body)
@@ -259,7 +186,7 @@ describeOnRabbitmq('RabbitMQ', () => {
       await queue.announce(newIds(10))
       await eventually(() => assert.equal(heard.length, 4))
       await eventually(async () => assert.deepEqual(await queue.ping(), figures(6, 1, 0)))
-      stopping.abort()
+      abort()
       release()
       await stop()
       await eventually(async () => assert.deepEqual(await queue.ping(), figures(8, 0, 0)))
@@ -290,17 +217,6 @@ describeOnRabbitmq('RabbitMQ', () => {
       listen(() => 'heard')
       await broker.send(name, 'garbage')
       assert.equal((await taken(dead)).body, 'garbage')
-    })
-
-    test('closing while announcements are under way rejects or keeps them', async () => {
-      const busy = await open(name)
-      const announced = busy.announce(newIds(1_000)).catch((error) => {
-        assert.equal(error.code, 'unavailable')
-      })
-      await busy[Symbol.asyncDispose]()
-      await announced
-      await assert.rejects(busy.announce(newIds(1)), { code: 'unavailable' })
-      await assert.rejects(busy.ping(), { code: 'unavailable' })
     })
   })
 
