@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { settlesWithin, withDeadline } from './deadline.ts'
+import { orAborted, settlesWithin, withDeadline } from './deadline.ts'
 
 const never = new Promise<never>(() => {})
 const late = () => new Error('late')
@@ -24,6 +24,30 @@ describe('a deadline', () => {
     const work = Promise.withResolvers<void>()
     await assert.rejects(withDeadline(work.promise, 1, late), /late/)
     // Heard by nobody it would end the process.
+    work.reject(new Error('failed'))
+    await new Promise(setImmediate)
+  })
+})
+
+describe('a signal', () => {
+  it('lets through what settles before it is aborted', async () => {
+    const { signal } = new AbortController()
+    assert.equal(await orAborted(Promise.resolve('done'), signal), 'done')
+    await assert.rejects(orAborted(Promise.reject(new Error('failed')), signal), /failed/)
+  })
+
+  it('ends the waiting when it is aborted, and has been before', async () => {
+    const stopping = new AbortController()
+    const reason = new Error('stopping')
+    const waiting = orAborted(never, stopping.signal)
+    stopping.abort(reason)
+    await assert.rejects(waiting, reason)
+    await assert.rejects(orAborted(never, stopping.signal), reason)
+  })
+
+  it('does not hear what fails after it', async () => {
+    const work = Promise.withResolvers<void>()
+    await assert.rejects(orAborted(work.promise, AbortSignal.abort(new Error('stopping'))))
     work.reject(new Error('failed'))
     await new Promise(setImmediate)
   })

@@ -1,4 +1,4 @@
-// Waiting no longer than a while for what cannot be cancelled, only left behind.
+// Waiting no longer than a while, or until a signal, for what cannot be cancelled, only left behind.
 
 /** Whether the promise is resolved by then; one that rejects in time does so here. */
 export async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
@@ -19,4 +19,18 @@ export async function withDeadline<T>(
 ): Promise<T> {
   if (await settlesWithin(promise, ms)) return await promise
   throw late()
+}
+
+/** What the promise resolves to; rejects with the signal's reason when that is aborted first. */
+export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+    promise.catch(() => {})
+  }
 }

@@ -10,7 +10,7 @@ import {
   MessagesStreamFallbackModes,
   MessagesStreamModes,
 } from '@platformatic/kafka'
-import { settlesWithin } from '../lib/deadline.ts'
+import { orAborted, settlesWithin } from '../lib/deadline.ts'
 import { createPositions, type FetchedRecord } from './kafka-positions.ts'
 import { clientOptions, close, hasMember, type KafkaServer } from './kafka-server.ts'
 import { declare, type Topology } from './kafka-topology.ts'
@@ -177,18 +177,4 @@ async function declareOnce({ server, topology }: MembershipOptions): Promise<voi
 function fetched({ partition, offset, metadata }: KafkaMessage): FetchedRecord {
   const { generationId } = metadata.consumer as MessageConsumerMetadata
   return { partition, offset, generation: generationId }
-}
-
-/** Rejects when `signal` is aborted first. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  if (signal.aborted) abort()
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', abort)
-    promise.catch(() => {})
-  }
 }

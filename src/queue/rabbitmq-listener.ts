@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AsyncMessage, Channel, Connection } from 'rabbitmq-client'
+import { orAborted } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type Verdict } from './judge.ts'
 import type { BellHandler } from './queue.ts'
@@ -60,8 +61,8 @@ async function hear(
   deal: Dealer,
   onReady: () => void,
 ): Promise<void> {
+  // Nobody who stops waits for a broker that is away.
   const channel = await orAborted(openListening(connection, topology), signal)
-  if (!channel) return
   const { promise: ended, resolve: end, reject: lose } = Promise.withResolvers<void>()
   ended.catch(() => {})
   const aborted = () => end()
@@ -99,23 +100,6 @@ async function hear(
 async function openListening(connection: Connection, topology: Topology): Promise<Channel> {
   await declare(connection, topology)
   return await openChannel(connection)
-}
-
-/** Undefined when aborted before: nobody waits for a broker that is away. */
-async function orAborted(
-  opening: Promise<Channel>,
-  signal: AbortSignal,
-): Promise<Channel | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>()
-  const aborted = () => resolve(undefined)
-  signal.addEventListener('abort', aborted, { once: true })
-  if (signal.aborted) aborted()
-  try {
-    return await Promise.race([opening, promise])
-  } finally {
-    signal.removeEventListener('abort', aborted)
-    opening.catch(() => {})
-  }
 }
 
 /** On a channel that is gone there is nobody to tell: the broker has taken the message back. */
