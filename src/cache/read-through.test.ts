@@ -118,6 +118,25 @@ test('what was seen of a truth that was restored is not served, nor what was bei
   assert.equal(cache.recall('p')?.version, 2, 'it is remembered under the new count')
 })
 
+test('a load from before a change that was only told of does not bring it back', async () => {
+  for (const isGone of [false, true]) {
+    const store = createStore()
+    const loading = [Promise.withResolvers<Value | undefined>()]
+    const cache = createReadThrough({ ...told, load: () => loading.at(-1)!.promise })
+    const early = cache.get('p')
+    cache.hear('p', store.write())
+    loading.push(Promise.withResolvers())
+    const late = cache.get('p')
+    const now = isGone ? undefined : { version: 2 }
+    // Both at once, the later first.
+    loading[1]?.resolve(now)
+    loading[0]?.resolve({ version: 1 })
+    assert.deepEqual((await late)?.value, now)
+    assert.deepEqual((await early)?.value, now)
+    assert.equal(cache.recall('p')?.version, now?.version)
+  }
+})
+
 test('readers of one key share one load, but not one that began before the last write', async () => {
   const store = createStore()
   const cache = createReadThrough({ ...told, load: store.load })

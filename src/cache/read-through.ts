@@ -131,10 +131,7 @@ export function createReadThrough<V extends Versioned>(
       if (value && isGood(value)) return { value, floors: told }
       if (!value) shared.level.drop(key, ABOVE_ALL)
     }
-    const toldBefore = told.of(key)
     const value = await load(key)
-    // It began after that was told, and does not know it: nobody's change had that version.
-    if (told.of(key) === toldBefore) told.forget(key)
     if (shared && value && looked && 'token' in looked) {
       const { version, goodUntil } = value
       shared.level.fill(key, looked.token, { version, goodUntil, bytes: shared.pack(value) })
@@ -147,7 +144,10 @@ export function createReadThrough<V extends Versioned>(
       // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
       const isWatched = currentAsOf() !== undefined
       const begunIn = history
+      const toldBefore = told.of(key)
       const { value, floors } = await obtain(key)
+      // The load began after that was told: it shows it, or nobody's change had that version.
+      if (value && floors === known && told.of(key) === toldBefore) told.forget(key)
       const isCurrent = begunIn === history && (!value || value.version >= floorOf(key))
       if (!isCurrent && attempt < MAX_LOADS) continue
       if (value && isCurrent) {
