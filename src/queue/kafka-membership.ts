@@ -11,7 +11,7 @@ import {
   MessagesStreamModes,
 } from '@platformatic/kafka'
 import { orAborted, settlesWithin } from '../lib/deadline.ts'
-import { createPositions, type FetchedRecord } from './kafka-positions.ts'
+import { createPositions, type FetchedRecord, type Positions } from './kafka-positions.ts'
 import { clientOptions, close, hasMember, type KafkaServer } from './kafka-server.ts'
 import { declare, type Topology } from './kafka-topology.ts'
 
@@ -55,80 +55,30 @@ const TELLING_MS = 2_000
 
 /** Throws what the library throws, and when `signal` is aborted before the group has answered. */
 export async function openMembership(options: MembershipOptions): Promise<Membership> {
-  const { server, topology, instance, signal } = options
-  const { topic, group } = topology
+  const { topology, signal } = options
   const over = new AbortController()
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => {})
+  const consumer = createConsumer(options)
   const positions = createPositions()
-  const consumer = new Consumer({
-    ...clientOptions(server, 'listening'),
-    groupId: group,
-    groupInstanceId: instance,
-    autocommit: false,
-    sessionTimeout: SESSION_MS,
-    rebalanceTimeout: REBALANCE_MS,
-    heartbeatInterval: HEARTBEAT_MS,
-    heartbeatStallTimeout: SESSION_MS,
-    maxWaitTime: FETCH_WAIT_MS,
-    maxBytes: FETCH_BYTES,
-  })
-  /** Between two generations nobody can say what was answered in which. */
-  let isSettled = false
-  let telling: Promise<void> | undefined
-
-  const tell = async () => {
-    while (isSettled) {
-      const moves = positions.moves()
-      if (moves.length === 0) return
-      const offsets = moves.map(({ partition, offset }) => ({
-        topic,
-        partition,
-        offset,
-        leaderEpoch: -1,
-      }))
-      await consumer.commit({ offsets })
-      for (const { confirm } of moves) confirm()
-    }
-  }
-  const tellSoon = () => {
-    telling ??= tell()
-      // Who is thrown out of a generation hears of it by its heartbeats, and tells again in the next.
-      .catch((error) => void (hasMember(error, 'needsRejoin', true) || fail(error)))
-      .finally(() => {
-        telling = undefined
-      })
-    return telling
-  }
+  const teller = createTeller(consumer, topology.topic, positions, fail)
   consumer.on('error', fail)
   consumer.on('consumer:heartbeat:stalled', ({ lastError }) =>
     fail(lastError ?? new Error('Kafka does not answer any more.')),
   )
-  consumer.on('consumer:group:rebalance', () => {
-    isSettled = false
-  })
-  consumer.on('consumer:group:join', ({ generationId = 0, assignments }) => {
-    const ours = assignments?.find((assignment) => assignment.topic === topic)
-    positions.assign(generationId, ours?.partitions ?? [])
-    isSettled = true
-    void tellSoon()
-  })
   const end = async () => {
     over.abort()
-    await settlesWithin(tellSoon(), TELLING_MS)
+    await settlesWithin(teller.tell(), TELLING_MS)
     await close(consumer)
+  }
+  const tellAfter = (answered: () => void) => {
+    answered()
+    if (!over.signal.aborted) void teller.tell()
   }
 
   try {
     await orAborted(declareOnce(options), signal)
-    const stream = await orAborted(
-      consumer.consume({
-        topics: [topic],
-        mode: MessagesStreamModes.COMMITTED,
-        fallbackMode: MessagesStreamFallbackModes.EARLIEST,
-      }),
-      signal,
-    )
+    const stream = await orAborted(consume(consumer, topology.topic), signal)
     stream.on('error', fail)
     stream.on('close', () => fail(new Error('The stream of records has ended.')))
     return {
@@ -157,11 +107,79 @@ export async function openMembership(options: MembershipOptions): Promise<Member
     await end()
     throw error
   }
+}
 
-  function tellAfter(answered: () => void): void {
-    answered()
-    if (!over.signal.aborted) void tellSoon()
+function createConsumer({ server, topology, instance }: MembershipOptions): Consumer {
+  return new Consumer({
+    ...clientOptions(server, 'listening'),
+    groupId: topology.group,
+    groupInstanceId: instance,
+    autocommit: false,
+    sessionTimeout: SESSION_MS,
+    rebalanceTimeout: REBALANCE_MS,
+    heartbeatInterval: HEARTBEAT_MS,
+    heartbeatStallTimeout: SESSION_MS,
+    maxWaitTime: FETCH_WAIT_MS,
+    maxBytes: FETCH_BYTES,
+  })
+}
+
+function consume(consumer: Consumer, topic: string) {
+  return consumer.consume({
+    topics: [topic],
+    mode: MessagesStreamModes.COMMITTED,
+    fallbackMode: MessagesStreamFallbackModes.EARLIEST,
+  })
+}
+
+interface Teller {
+  /** Resolves when the group has what has moved so far, or cannot be told now. Never rejects. */
+  tell(): Promise<void>
+}
+
+/** Assigns the positions with each generation, and tells the group of them, one request at a time. */
+function createTeller(
+  consumer: Consumer,
+  topic: string,
+  positions: Positions,
+  fail: (error: unknown) => void,
+): Teller {
+  /** Between two generations nobody can say what was answered in which. */
+  let isSettled = false
+  let telling: Promise<void> | undefined
+  const tellMoves = async () => {
+    while (isSettled) {
+      const moves = positions.moves()
+      if (moves.length === 0) return
+      const offsets = moves.map(({ partition, offset }) => ({
+        topic,
+        partition,
+        offset,
+        leaderEpoch: -1,
+      }))
+      await consumer.commit({ offsets })
+      for (const { confirm } of moves) confirm()
+    }
   }
+  const tell = () => {
+    telling ??= tellMoves()
+      // Who is thrown out of a generation hears of it by its heartbeats, and tells again in the next.
+      .catch((error) => void (hasMember(error, 'needsRejoin', true) || fail(error)))
+      .finally(() => {
+        telling = undefined
+      })
+    return telling
+  }
+  consumer.on('consumer:group:rebalance', () => {
+    isSettled = false
+  })
+  consumer.on('consumer:group:join', ({ generationId = 0, assignments }) => {
+    const ours = assignments?.find((assignment) => assignment.topic === topic)
+    positions.assign(generationId, ours?.partitions ?? [])
+    isSettled = true
+    void tell()
+  })
+  return { tell }
 }
 
 /** The topics are looked for by a client of its own, for a member knows no way to make them. */
