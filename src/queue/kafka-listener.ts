@@ -23,6 +23,8 @@ export interface ListenerOptions {
   signal: AbortSignal
   /** Between two tries at a record that could not be dealt with. Others of its partition are not held up. */
   againMs: number
+  /** Between two looks at how many partitions the topic has. */
+  lookMs: number
   trouble: Trouble
   log: Logger
 }
@@ -53,13 +55,13 @@ export async function listen(options: ListenerOptions): Promise<void> {
   await desk.finish()
 }
 
-/** Is a member of the group until that fails or `signal` is aborted. */
+/** Is a member of the group until that fails, its topic has other partitions, or `signal` is aborted. */
 async function attend(
-  { server, topology, instance, signal }: MembershipOptions,
+  { server, topology, instance, lookMs, signal }: MembershipOptions,
   desk: Desk,
   onReady: () => void,
 ): Promise<void> {
-  await using membership = await openMembership({ server, topology, instance, signal })
+  await using membership = await openMembership({ server, topology, instance, lookMs, signal })
   if (signal.aborted) return
   onReady()
   const take = () => {
@@ -72,7 +74,7 @@ async function attend(
   using _taking = desk.whenThereIsRoom(take)
   await membership.until(take)
   // Only who is a member can say what was answered. Nothing new is taken, and nobody waits for a slot now.
-  await desk.finish()
+  if (signal.aborted) await desk.finish()
 }
 
 /** Where messages are dealt with, a bounded number at a time, over all memberships. */

@@ -2,6 +2,7 @@
 // they move; the library cares for heartbeats, rebalances and fetching. Whatever it cannot mend ends the
 // membership: the next one begins where the group is.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   Admin,
   Consumer,
@@ -28,7 +29,10 @@ export interface Membership extends AsyncDisposable {
   readonly signal: AbortSignal
   /** The next record, if one is there. */
   next(): Taken | undefined
-  /** Calls back whenever there may be records; resolves when the signal of its options is aborted, rejects when it has failed. */
+  /**
+   * Calls back whenever there may be records. Resolves when the signal of its options is aborted, or the topic has
+   * other partitions than it had: only who joins is given those that are new. Rejects when it has failed.
+   */
   until(onRecords: () => void): Promise<void>
 }
 
@@ -37,6 +41,8 @@ export interface MembershipOptions {
   topology: Topology
   /** Of one listener, in one membership after the other: the group need not wait for the death of the former. */
   instance: string
+  /** Between two looks at how many partitions the topic has. */
+  lookMs: number
   signal: AbortSignal
 }
 
@@ -55,7 +61,7 @@ const TELLING_MS = 2_000
 
 /** Throws what the library throws, and when `signal` is aborted before the group has answered. */
 export async function openMembership(options: MembershipOptions): Promise<Membership> {
-  const { topology, signal } = options
+  const { topology, lookMs, signal } = options
   const over = new AbortController()
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => {})
@@ -78,11 +84,22 @@ export async function openMembership(options: MembershipOptions): Promise<Member
 
   try {
     await orAborted(declareOnce(options), signal)
+    // Before it joins: what is added from now on may have been left out.
+    const count = await orAborted(countPartitions(consumer, topology.topic), signal)
     const stream = await orAborted(consume(consumer, topology.topic), signal)
     stream.on('error', fail)
     stream.on('close', () => fail(new Error('The stream of records has ended.')))
+    const ended = AbortSignal.any([signal, over.signal])
+    const changed = async () => {
+      for (;;) {
+        await sleep(lookMs, undefined, { signal: ended }).catch(() => {})
+        if (ended.aborted) return
+        // What is wrong with a topic that cannot be looked at, the fetches notice.
+        if ((await countPartitions(consumer, topology.topic).catch(() => count)) !== count) return
+      }
+    }
     return {
-      signal: AbortSignal.any([signal, over.signal]),
+      signal: ended,
       next: () => {
         for (;;) {
           const message: KafkaMessage | null = stream.read()
@@ -94,7 +111,7 @@ export async function openMembership(options: MembershipOptions): Promise<Member
       until: async (onRecords) => {
         stream.on('readable', onRecords)
         onRecords()
-        await orAborted(failed, signal).catch((error) => {
+        await orAborted(Promise.race([failed, changed()]), signal).catch((error) => {
           if (!signal.aborted) throw error
         })
       },
@@ -130,6 +147,11 @@ function consume(consumer: Consumer, topic: string) {
     mode: MessagesStreamModes.COMMITTED,
     fallbackMode: MessagesStreamFallbackModes.EARLIEST,
   })
+}
+
+async function countPartitions(consumer: Consumer, topic: string): Promise<number | undefined> {
+  const { topics } = await consumer.metadata({ topics: [topic], forceUpdate: true })
+  return topics.get(topic)?.partitionsCount
 }
 
 interface Teller {

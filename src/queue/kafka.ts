@@ -15,6 +15,8 @@ export interface KafkaQueueOptions {
   topology: Topology
   /** Between two tries at a record that nobody could deal with. */
   againMs?: number
+  /** Between two looks at how many partitions the topic has: a listener does not know of those that are added. */
+  lookMs?: number
   log: Logger
 }
 
@@ -23,7 +25,7 @@ export interface KafkaQueueOptions {
  * looked for until it is there. Throws what only an operator can mend: a wrong password, topics that may not be made.
  */
 export async function openKafkaQueue(options: KafkaQueueOptions): Promise<Queue> {
-  const { server, topology, againMs = 1_000, log } = options
+  const { server, topology, againMs = 1_000, lookMs = 30_000, log } = options
   const trouble = createTrouble(describeServer(server), log)
   const publisher = await openPublisher({ server, topology, trouble })
   return {
@@ -35,7 +37,7 @@ export async function openKafkaQueue(options: KafkaQueueOptions): Promise<Queue>
       ),
     listen: (handler, { concurrency, signal }) =>
       listen({
-        ...{ server, topology, publisher, trouble, againMs, log },
+        ...{ server, topology, publisher, trouble, againMs, lookMs, log },
         ...{ handler, concurrency, signal },
       }),
     ping: () => publisher.figures(),

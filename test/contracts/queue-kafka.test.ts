@@ -22,7 +22,7 @@ import { describeQueue, type TestQueue } from './queue.ts'
 
 function open(topology: Topology): Promise<Queue> {
   const server = serverAt(kafkaBrokers)
-  return openQueue({ kind: 'kafka', server, topology, againMs: 20, log: silent })
+  return openQueue({ kind: 'kafka', server, topology, againMs: 20, lookMs: 500, log: silent })
 }
 
 async function create(): Promise<TestQueue> {
@@ -223,6 +223,21 @@ describeOnKafka('Kafka', () => {
         await eventually(() => assert.ok(heard.some(([heardId]) => heardId === id)), 500)
       }, 30_000)
       assert.ok((await broker.admin.listTopics()).includes(dead))
+    })
+
+    test('partitions that are added are heard by whoever listens', async () => {
+      const heard = listen(() => 'heard')
+      await queue.announce(newIds(20))
+      await eventually(() => assert.equal(heard.length, 20))
+      await broker.admin.createPartitions({ topics: [{ name: topic, count: 6 }] })
+      await figuresAre(0, 1, 0)
+      const ids = newIds(6)
+      for (const [partition, job] of ids.entries())
+        await broker.send(topic, { version: 1, job }, { partition })
+      await eventually(() =>
+        assert.ok(ids.every((id) => heard.some(([heardId]) => heardId === id))),
+      )
+      await figuresAre(0, 1, 0)
     })
   })
 
