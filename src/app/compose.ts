@@ -123,7 +123,8 @@ async function openEngines(
   const database = starting.use(
     await waitForDatabase(config.database, { timeoutMs, log: logOf('database'), signal }),
   )
-  await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
+  const { migrateOnStart } = config
+  await prepareSchema(database, { migrateOnStart, timeoutMs, log: logOf('database'), signal })
   const storage = starting.use(
     await waitForStorage(config.storage, { timeoutMs, log: logOf('storage'), signal }),
   )

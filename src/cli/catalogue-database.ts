@@ -14,11 +14,10 @@ export async function openCatalogueDatabase(
 ): Promise<Database> {
   const logOf = await createLogger({ ...config.log, pretty: process.stderr.isTTY, descriptor: 2 })
   const log = logOf('database')
+  const { migrateOnStart, startTimeoutMs: timeoutMs } = config
   await using starting = new AsyncDisposableStack()
-  const database = starting.use(
-    await waitForDatabase(config.database, { timeoutMs: config.startTimeoutMs, log, signal }),
-  )
-  await prepareSchema(database, config.migrateOnStart, (text) => log.info(text))
+  const database = starting.use(await waitForDatabase(config.database, { timeoutMs, log, signal }))
+  await prepareSchema(database, { migrateOnStart, timeoutMs, log, signal })
   starting.move()
   return database
 }

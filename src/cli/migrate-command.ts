@@ -1,7 +1,7 @@
 // `vitrine migrate`: brings the database's schema up to date and ends.
 
 import type { LoadedConfig } from '../config/config.ts'
-import { migrate } from '../database/migrate.ts'
+import { migrate, newerText } from '../database/migrate.ts'
 import { waitForDatabase } from '../database/wait.ts'
 import { createLogger } from '../observability/logger.ts'
 import { defineCommand } from './command.ts'
@@ -25,7 +25,9 @@ async function migrateDatabase({ config }: LoadedConfig, signal: AbortSignal): P
     log: logOf('database'),
     signal,
   })
-  const applied = await migrate(database)
+  const { applied, newer } = await migrate(database)
+  const warning = newerText(newer)
+  if (warning) return `Nothing to apply: ${warning}.\n`
   return applied.length === 0
     ? 'The schema is up to date.\n'
     : applied.map((name) => `applied ${name}\n`).join('')

@@ -65,7 +65,7 @@ export const serviceSettings = {
     type: duration(),
     default: '30s',
     description:
-      'How long a start waits for the database, and for the bucket, before it gives up. It does not wait for a broker or a Redis: `/readyz` answers 503 until they are there.',
+      'How long a start waits for the database, for its schema where `MIGRATE_ON_START` is `false`, and for the bucket, before it gives up. It does not wait for a broker or a Redis: `/readyz` answers 503 until they are there.',
   },
   SHUTDOWN_TIMEOUT: {
     type: duration(),

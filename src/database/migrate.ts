@@ -30,37 +30,56 @@ interface Applied {
   checksum: string
 }
 
+export interface Migrated {
+  /** The names of the files that were applied now. */
+  applied: string[]
+  /** What a later release applied, which this one bears: see `newerText`. */
+  newer: string[]
+}
+
+export interface SchemaState {
+  /** The names of the files that `migrate` would apply. */
+  pending: string[]
+  /** As in `Migrated`. */
+  newer: string[]
+}
+
 /**
- * Returns the names of the files that were applied now: all of them or, when it throws, none.
- * Throws an Error for the operator when an applied file was changed or is missing, when the tables
- * of something else are in the way, when a right or an extension is wanting.
+ * Applies all files that are pending or, when it throws, none. Throws an Error for the operator when an applied file
+ * was changed or is missing, when the tables of something else are in the way, when a right or an extension is wanting.
  */
 export async function migrate(
   database: Database,
   { files = FILES }: MigrateOptions = {},
-): Promise<string[]> {
+): Promise<Migrated> {
   const migrations = await readMigrations(files)
   return await database.exclusive(async (session) => {
     await session.script('BEGIN') // undone with the session when anything throws
-    const applied = await applyPending(session, migrations)
+    const migrated = await applyPending(session, migrations)
     await session.script('COMMIT')
-    return applied
+    return migrated
   })
 }
 
-/** The names of the files that `migrate` would apply; changes nothing. Throws as it does for changed or missing files. */
-export async function pendingMigrations(
+/** What `migrate` would find; changes nothing. Throws as it does for changed or missing files. */
+export async function readSchemaState(
   database: Database,
   { files = FILES }: MigrateOptions = {},
-): Promise<string[]> {
+): Promise<SchemaState> {
   const migrations = await readMigrations(files)
-  const pending = await database.exclusive(async (session) => {
+  const { pending, newer } = await database.exclusive(async (session) => {
     const [history] = await session.query<{ exists: boolean }>(
       `SELECT to_regclass('vitrine_migrations') IS NOT NULL AS exists`,
     )
-    return pendingOf(migrations, history?.exists ? await selectApplied(session) : [])
+    return compare(migrations, history?.exists ? await selectApplied(session) : [])
   })
-  return pending.map(({ name }) => name)
+  return { pending: namesOf(pending), newer: namesOf(newer) }
+}
+
+/** What to tell of it; undefined when there is nothing newer. */
+export function newerText(newer: readonly string[]): string | undefined {
+  if (newer.length === 0) return undefined
+  return `the database is newer than this release: ${newer.join(', ')} came with a later one`
 }
 
 async function readMigrations(folder: URL): Promise<Migration[]> {
@@ -76,35 +95,50 @@ async function readMigrations(folder: URL): Promise<Migration[]> {
 async function applyPending(
   session: RawSession,
   migrations: readonly Migration[],
-): Promise<string[]> {
+): Promise<Migrated> {
   // Neither waiting for another process nor rewriting a large table is bound to a request's time.
   await session.script('SET LOCAL statement_timeout = 0')
   await session.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
   await run(session, 'the list of migrations', HISTORY)
-  const pending = pendingOf(migrations, await selectApplied(session))
+  const { pending, newer } = compare(migrations, await selectApplied(session))
   for (const migration of pending) await apply(session, migration)
-  return pending.map(({ name }) => name)
+  return { applied: namesOf(pending), newer: namesOf(newer) }
 }
 
 async function selectApplied(session: RawSession): Promise<Applied[]> {
   return await session.query('SELECT name, checksum FROM vitrine_migrations ORDER BY name')
 }
 
-function pendingOf(migrations: readonly Migration[], applied: readonly Applied[]): Migration[] {
-  const byName = new Map(migrations.map((migration) => [migration.name, migration]))
-  for (const { name, checksum } of applied) {
-    const migration = byName.get(name)
-    if (!migration)
+/**
+ * A schema bears the release before it, so what was applied after everything that is known here is no mistake: it is
+ * the way back from an upgrade, and a process of the old release that starts again during one. A file that is missing
+ * before one that is known is a mistake.
+ */
+function compare(
+  migrations: readonly Migration[],
+  applied: readonly Applied[],
+): { pending: Migration[]; newer: Applied[] } {
+  const unapplied = new Map(migrations.map((migration) => [migration.name, migration]))
+  const unknown: Applied[] = []
+  for (const one of applied) {
+    const migration = unapplied.get(one.name)
+    if (!migration) unknown.push(one)
+    else if (migration.checksum !== one.checksum)
       throw new Error(
-        `migration ${name} was applied but its file is missing: this checkout is older than the database`,
+        `migration ${one.name} was changed after it was applied: restore the file and add a new migration`,
       )
-    if (migration.checksum !== checksum)
-      throw new Error(
-        `migration ${name} was changed after it was applied: restore the file and add a new migration`,
-      )
-    byName.delete(name)
+    unapplied.delete(one.name)
   }
-  return [...byName.values()]
+  const pending = [...unapplied.values()]
+  const lastKnown = migrations.at(-1)?.name ?? ''
+  const missing = unknown.find(({ name }) => name < lastKnown || pending.length > 0)
+  if (missing)
+    throw new Error(`migration ${missing.name} was applied but its file is missing: restore it`)
+  return { pending, newer: unknown }
+}
+
+function namesOf(migrations: readonly { name: string }[]): string[] {
+  return migrations.map(({ name }) => name)
 }
 
 async function apply(session: RawSession, { name, text, checksum }: Migration): Promise<void> {

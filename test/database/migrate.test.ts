@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 import { sql } from 'kysely'
 import pg from 'pg'
 import type { Database } from '../../src/database/database.ts'
-import { migrate, pendingMigrations } from '../../src/database/migrate.ts'
+import { migrate, newerText, readSchemaState } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { pgliteEngine } from '../support/database.ts'
 import {
@@ -63,16 +63,15 @@ function describeMigrations(name: string, emptied: () => Promise<Database>): voi
         '0001_notes.sql': awkward,
         'README.md': 'not a migration',
       })
-      assert.deepEqual(await pendingMigrations(database, { files }), [
-        '0001_notes.sql',
-        '0002_more.sql',
-      ])
+      const names = ['0001_notes.sql', '0002_more.sql']
+      const state = () => readSchemaState(database, { files })
+      assert.deepEqual(await state(), { pending: names, newer: [] })
       assert.deepEqual(await tablesOf(database), [])
-      assert.deepEqual(await migrate(database, { files }), ['0001_notes.sql', '0002_more.sql'])
+      assert.deepEqual(await migrate(database, { files }), { applied: names, newer: [] })
       const { rows } = await sql`SELECT text, n FROM notes`.execute(database.db)
       assert.deepEqual(rows, [{ text: 'a;\nb', n: 42 }])
-      assert.deepEqual(await pendingMigrations(database, { files }), [])
-      assert.deepEqual(await migrate(database, { files }), [])
+      assert.deepEqual(await state(), { pending: [], newer: [] })
+      assert.deepEqual(await migrate(database, { files }), { applied: [], newer: [] })
     })
 
     test('leave nothing when one fails', async () => {
@@ -91,10 +90,39 @@ function describeMigrations(name: string, emptied: () => Promise<Database>): voi
       await migrate(database, { files: await filesOf({ '0001_notes.sql': awkward }) })
       const changed = await filesOf({ '0001_notes.sql': `${awkward} ` })
       const missing = await filesOf({ '0002_more.sql': 'SELECT 1' })
-      for (const call of [migrate, pendingMigrations]) {
+      for (const call of [migrate, readSchemaState]) {
         await assert.rejects(call(database, { files: changed }), /0001_notes.sql was changed after/)
         await assert.rejects(call(database, { files: missing }), /0001_notes.sql was applied but/)
       }
+    })
+
+    test('bear what a later release applied after all that is known here, and name it', async () => {
+      await using database = await emptied()
+      const release = { '0001_notes.sql': awkward }
+      const next = { '0002_more.sql': 'SELECT 2', '0003_most.sql': 'SELECT 3' }
+      await migrate(database, { files: await filesOf({ ...release, ...next }) })
+      const files = await filesOf(release)
+      const newer = ['0002_more.sql', '0003_most.sql']
+      assert.deepEqual(await migrate(database, { files }), { applied: [], newer })
+      assert.deepEqual(await readSchemaState(database, { files }), { pending: [], newer })
+      assert.match(newerText(newer) ?? '', /newer than this release: 0002_more.sql, 0003_most.sql /)
+      const changed = await filesOf({ '0001_notes.sql': `${awkward} ` })
+      await assert.rejects(
+        migrate(database, { files: changed }),
+        /0001_notes.sql was changed after/,
+      )
+    })
+
+    test('refuse a file of their own beside those of a later release', async () => {
+      await using database = await emptied()
+      await migrate(database, { files: await filesOf({ '0001_notes.sql': awkward }) })
+      await migrate(database, {
+        files: await filesOf({ '0001_notes.sql': awkward, '0003_most.sql': 'SELECT 3' }),
+      })
+      const between = { '0001_notes.sql': awkward, '0002_more.sql': 'CREATE TABLE more ()' }
+      const refused = /0003_most.sql was applied but/
+      await assert.rejects(migrate(database, { files: await filesOf(between) }), refused)
+      assert.deepEqual(await tablesOf(database), ['notes', 'vitrine_migrations'])
     })
 
     test('say when the tables of something else are in the way, and leave those alone', async () => {
@@ -150,14 +178,14 @@ describeWithPostgresServer('migrations on a server', () => {
       const applied = await Promise.all(
         Array.from({ length: 10 }, async () => {
           await using database = await openAs(name)
-          return await migrate(database)
+          return (await migrate(database)).applied
         }),
       )
       const names = (await readdir(MIGRATIONS)).sort()
       assert.deepEqual(applied.flat().sort(), names)
       assert.equal(applied.filter((list) => list.length > 0).length, 1)
       await using database = await openAs(name)
-      assert.deepEqual(await pendingMigrations(database), [])
+      assert.deepEqual((await readSchemaState(database)).pending, [])
     }
   })
 
@@ -186,7 +214,7 @@ describeWithPostgresServer('migrations on a server', () => {
     )
     await inside.query('CREATE EXTENSION pg_trgm')
     await inside.end()
-    assert.equal((await migrate(database)).length, (await readdir(MIGRATIONS)).length)
+    assert.equal((await migrate(database)).applied.length, (await readdir(MIGRATIONS)).length)
   })
 
   test('a migration may take longer than a request, and so may the wait for it', async () => {
@@ -201,8 +229,11 @@ describeWithPostgresServer('migrations on a server', () => {
     } as const
     await using first = await openDatabase(options)
     await using second = await openDatabase(options)
-    const applied = await Promise.all([migrate(first, { files }), migrate(second, { files })])
-    assert.deepEqual(applied.flat(), ['0001_slow.sql'])
+    const both = await Promise.all([migrate(first, { files }), migrate(second, { files })])
+    assert.deepEqual(
+      both.flatMap(({ applied }) => applied),
+      ['0001_slow.sql'],
+    )
   })
 })
 
@@ -211,5 +242,5 @@ test('a newer file beside the real ones is what is pending', async () => {
   const files = await filesOf({ '9999_next.sql': 'SELECT 1' })
   for (const name of await readdir(MIGRATIONS))
     await copyFile(new URL(name, MIGRATIONS), new URL(name, files))
-  assert.deepEqual(await pendingMigrations(open.database, { files }), ['9999_next.sql'])
+  assert.deepEqual((await readSchemaState(open.database, { files })).pending, ['9999_next.sql'])
 })
