@@ -7,6 +7,8 @@ import type { Answer, BellHandler } from './queue.ts'
 
 export type Verdict =
   | 'done'
+  /** A bell that nobody could look up here. Its announcer rings again. */
+  | 'unheard'
   /** It must be judged once more, here or elsewhere. */
   | 'again'
   /** As well, for it is no bell and could not be put to the dead. */
@@ -81,7 +83,7 @@ export function createJudge<M>(options: JudgeOptions<M>): (message: M) => Promis
     if (answer === 'unknown') return await refuse(message, unknownJob)
     if (answer === 'foreign') return await refuse(message, unknownKind)
     if (answer === 'heard') return 'done'
-    // A bell is rung again by its announcer, a dead job's message by nobody.
-    return signal.aborted || death !== undefined ? 'again' : 'done'
+    // The message of a dead job is sent again by nobody, and who stops gives everything back.
+    return signal.aborted || death !== undefined ? 'again' : 'unheard'
   }
 }

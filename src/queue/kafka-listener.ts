@@ -1,12 +1,18 @@
 // Bells from Kafka. A record is read when there is room for its call, and counts as done as soon as it was
 // answered: no slow picture holds back its partition, and what was not answered comes again, here or elsewhere.
+// Who cannot look leaves the group, so that others are given its partitions: a key has no other way to them.
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type ReasonHeaders, type Verdict } from './judge.ts'
-import { type KafkaMessage, type MembershipOptions, openMembership } from './kafka-membership.ts'
+import {
+  type KafkaMessage,
+  type MembershipOptions,
+  openMembership,
+  type Taken,
+} from './kafka-membership.ts'
 import type { Publisher } from './kafka-publisher.ts'
 import { type KafkaServer, plain } from './kafka-server.ts'
 import { deadOf, type Topology } from './kafka-topology.ts'
@@ -21,7 +27,10 @@ export interface ListenerOptions {
   handler: BellHandler
   concurrency: number
   signal: AbortSignal
-  /** Between two tries at a record that could not be dealt with. Others of its partition are not held up. */
+  /**
+   * Between two tries at a record that could not be dealt with, which holds up no other of its partition. Who has
+   * left the group stays away so long, and longer each time that it has to leave again.
+   */
   againMs: number
   /** Between two looks at how many partitions the topic has. */
   lookMs: number
@@ -32,49 +41,76 @@ export interface ListenerOptions {
 const PART = 'listening'
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 5_000
+/** Every member that comes or goes costs all of them a rebalance; pictures wait so long once the ledger is back. */
+const LONGEST_ABSENCE_MS = 15_000
 
 /** Listens until `signal` is aborted and all calls have ended, as a member of the group over and over. */
 export async function listen(options: ListenerOptions): Promise<void> {
-  const { signal, trouble } = options
+  const { signal, trouble, againMs, log } = options
   const desk = createDesk(options)
   const instance = randomUUID()
   let pauseMs = FIRST_PAUSE_MS
+  let absenceMs = againMs
+  const pause = (ms: number) =>
+    sleep(ms * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
   while (!signal.aborted) {
+    const joined = performance.now()
     try {
-      await attend({ ...options, instance }, desk, () => {
+      const left = await attend({ ...options, instance }, desk, () => {
         trouble.end(PART)
         pauseMs = FIRST_PAUSE_MS
       })
+      if (!left || signal.aborted) continue
+      if (performance.now() - joined > LONGEST_ABSENCE_MS) absenceMs = againMs
+      const level = absenceMs === againMs ? 'warn' : 'debug'
+      log[level]('no job can be looked up here: others may have its partitions of Kafka meanwhile')
+      await pause(absenceMs)
+      absenceMs = Math.min(2 * absenceMs, LONGEST_ABSENCE_MS)
     } catch (error) {
       if (signal.aborted) break
       trouble.begin(PART, plain(error))
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
+      await pause(pauseMs)
       pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
     }
   }
   await desk.finish()
 }
 
-/** Is a member of the group until that fails, its topic has other partitions, or `signal` is aborted. */
+/**
+ * Is a member of the group until that fails, its topic has other partitions, `signal` is aborted, or two calls were
+ * unheard and none was heard between them: one alone may be the fault of its job. Resolves to whether it was that.
+ */
 async function attend(
   { server, topology, instance, lookMs, signal }: MembershipOptions,
   desk: Desk,
   onReady: () => void,
-): Promise<void> {
-  await using membership = await openMembership({ server, topology, instance, lookMs, signal })
-  if (signal.aborted) return
+): Promise<boolean> {
+  const leaving = new AbortController()
+  const over = AbortSignal.any([signal, leaving.signal])
+  await using membership = await openMembership({
+    ...{ server, topology, instance, lookMs },
+    signal: over,
+  })
+  if (signal.aborted) return false
   onReady()
+  let isDoubtful = false
+  const weigh = (verdict: Verdict) => {
+    if (verdict === 'unmoved') return
+    if (verdict !== 'done' && isDoubtful) leaving.abort()
+    isDoubtful = verdict !== 'done'
+  }
   const take = () => {
-    while (desk.hasRoom() && !signal.aborted) {
+    while (desk.hasRoom() && !over.aborted) {
       const taken = membership.next()
       if (!taken) return
-      desk.receive(taken.message, membership.signal, taken.answered)
+      desk.receive(taken, membership.signal, weigh)
     }
   }
   using _taking = desk.whenThereIsRoom(take)
   await membership.until(take)
   // Only who is a member can say what was answered. Nothing new is taken, and nobody waits for a slot now.
   if (signal.aborted) await desk.finish()
+  return leaving.signal.aborted
 }
 
 /** Where messages are dealt with, a bounded number at a time, over all memberships. */
@@ -82,7 +118,7 @@ interface Desk {
   hasRoom(): boolean
   /** Calls back whenever a place has become free. */
   whenThereIsRoom(take: () => void): Disposable
-  receive(message: KafkaMessage, over: AbortSignal, answered: () => void): void
+  receive(taken: Taken, over: AbortSignal, onVerdict: (verdict: Verdict) => void): void
   /** Resolves when nothing is under way any more. */
   finish(): Promise<void>
 }
@@ -101,8 +137,8 @@ function createDesk(options: ListenerOptions): Desk {
         },
       }
     },
-    receive: (message, over, answered) => {
-      const call = deal(message, over).then((verdict) => {
+    receive: ({ message, answered }, over, onVerdict) => {
+      const call = deal(message, over, onVerdict).then((verdict) => {
         calls.delete(call)
         if (verdict === 'done') answered()
         take()
@@ -115,7 +151,7 @@ function createDesk(options: ListenerOptions): Desk {
   }
 }
 
-/** Deals with a message until it is done, or somebody else will be given it. Never rejects. */
+/** Deals with a message until it is done, or somebody will be given it anew; says how each try went. Never rejects. */
 function createDealer(options: ListenerOptions) {
   const { handler, topology, publisher, signal, againMs, log } = options
   const dead = deadOf(topology)
@@ -128,9 +164,14 @@ function createDealer(options: ListenerOptions) {
     signal,
     log,
   })
-  return async (message: KafkaMessage, over: AbortSignal): Promise<Verdict> => {
+  return async (
+    message: KafkaMessage,
+    over: AbortSignal,
+    onVerdict: (verdict: Verdict) => void,
+  ): Promise<Verdict> => {
     for (;;) {
       const verdict = await judge(message)
+      onVerdict(verdict)
       if (verdict === 'done') return verdict
       if (!over.aborted) await sleep(againMs, undefined, { signal: over }).catch(() => {})
       if (over.aborted) return verdict

@@ -13,7 +13,7 @@ import { createTrouble } from './trouble.ts'
 export interface KafkaQueueOptions {
   server: KafkaServer
   topology: Topology
-  /** Between two tries at a record that nobody could deal with. */
+  /** Between two tries at a record that nobody could deal with; the first of such pauses, where they grow. */
   againMs?: number
   /** Between two looks at how many partitions the topic has: a listener does not know of those that are added. */
   lookMs?: number

@@ -130,7 +130,8 @@ function createDealer({ handler, topology, dead, signal, log }: ListenerOptions)
   return async (message, over) => {
     for (let moves = 0; ; ) {
       const verdict = await judge(message)
-      if (verdict === 'done') return verdict
+      // Kept for its next ring, a bell would only have the broker count its returns.
+      if (verdict === 'done' || verdict === 'unheard') return 'done'
       if (verdict === 'unmoved' && ++moves === MOVES) {
         const { messageId } = message
         log.error(
