@@ -1,6 +1,6 @@
 // Tells a server that has fallen silent from a statement that takes long. A server that is paused, or behind
 // a firewall that drops packets, leaves its sessions open: each of their statements would wait for the limit
-// that is made for slow ones. So when nothing at all is answered, one more session asks whether anybody is there.
+// that is made for slow ones. So when nothing at all is answered, one more session logs in, to see whether anybody is there.
 
 import pg from 'pg'
 import type { Logger } from '../observability/logger.ts'
@@ -13,7 +13,7 @@ export interface SilenceWatch extends Disposable {
 }
 
 export interface SilenceWatchOptions {
-  /** Of the session that asks. */
+  /** Of the session that logs in. */
   config: pg.ClientConfig
   /** Ends all sessions, so that whoever waits for one of them knows. */
   giveUp(): void
@@ -22,7 +22,7 @@ export interface SilenceWatchOptions {
 
 /** Our statements take milliseconds, and there are some each second: a process looks for work and for events. */
 const SUSPICIOUS_AFTER_MS = 5_000
-/** For each of the two answers that it takes to be there; a session is opened within 10 ms. */
+/** A session is opened within 10 ms. */
 const ANSWER_WITHIN_MS = 3_000
 const LOOK_EVERY_MS = 1_000
 
@@ -48,7 +48,7 @@ export function openSilenceWatch({ config, giveUp, log }: SilenceWatchOptions): 
     if (isAsking || !(isAway || isSuspicious())) return
     isAsking = true
     const startedAt = performance.now()
-    const isThere = (await answers(config)) || heardAt > startedAt
+    const isThere = (await answers(config, ANSWER_WITHIN_MS)) || heardAt > startedAt
     isAsking = false
     if (!isOver) conclude(!isThere)
   }
@@ -75,17 +75,15 @@ export function openSilenceWatch({ config, giveUp, log }: SilenceWatchOptions): 
   }
 }
 
-/** True when the server says anything on a session of its own: a refusal too comes from somebody. Never rejects. */
-async function answers(config: pg.ClientConfig): Promise<boolean> {
-  const client = new pg.Client({
-    ...config,
-    connectionTimeoutMillis: ANSWER_WITHIN_MS,
-    query_timeout: ANSWER_WITHIN_MS,
-  })
+/**
+ * Whether the server lets in a session of its own within that time, or refuses it: a refusal too comes from somebody.
+ * Nothing is asked of it: behind a pooler a statement may have to wait for its turn. Never rejects.
+ */
+export async function answers(config: pg.ClientConfig, timeoutMs: number): Promise<boolean> {
+  const client = new pg.Client({ ...config, connectionTimeoutMillis: timeoutMs })
   client.on('error', () => {}) // the call that is under way reports it
   try {
     await client.connect()
-    await client.query('SELECT 1')
     return true
   } catch (error) {
     return error instanceof pg.DatabaseError

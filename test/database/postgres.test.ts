@@ -11,6 +11,7 @@ import type { PostgresOptions } from '../../src/database/postgres.ts'
 import { waitForDatabase } from '../../src/database/wait.ts'
 import { isAppError } from '../../src/errors.ts'
 import { eventually } from '../support/eventually.ts'
+import { startPooler } from '../support/pooler.ts'
 import {
   describeWithPostgresServer,
   type PostgresServer,
@@ -205,6 +206,20 @@ describeWithPostgresServer('PostgreSQL', () => {
     await using database = await open({ connection: { connectionString: url.href }, poolSize: 1 })
     const takeLong = ({ db }: Database) => sql`SELECT pg_sleep(10)`.execute(db)
     await Promise.all([takeLong(administrator), takeLong(database)])
+  })
+
+  test('a pooler that lets in and has no session to spare is not taken for silent', async () => {
+    await using pooler = await startPooler(server.port)
+    const url = new URL(server.url)
+    url.port = String(pooler.port)
+    await using database = await open({ connection: { connectionString: url.href } })
+    await using administrator = await open()
+    pooler.pause()
+    const waiting = sql`SELECT 1`.execute(database.db)
+    // Longer than it takes to suspect silence, and to conclude it.
+    await Promise.race([waiting, sql`SELECT pg_sleep(10)`.execute(administrator.db)])
+    pooler.resume()
+    await waiting
   })
 
   test('a table that changes its shape under a named statement costs one answer', async () => {
