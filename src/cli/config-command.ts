@@ -22,7 +22,7 @@ export const configCommand = defineCommand({
 })
 
 const NAME_WIDTH = 26
-const VALUE_WIDTH = 38
+const VALUE_WIDTH = 37
 
 /** A table in groups, at most 100 columns wide. */
 export function renderSettingsTable(settings: readonly EffectiveSetting[]): string {
