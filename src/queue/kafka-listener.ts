@@ -14,7 +14,7 @@ import {
   type Taken,
 } from './kafka-membership.ts'
 import type { Publisher } from './kafka-publisher.ts'
-import { type KafkaServer, plain } from './kafka-server.ts'
+import { explainOutage, type KafkaServer } from './kafka-server.ts'
 import { deadOf, type Topology } from './kafka-topology.ts'
 import type { BellHandler } from './queue.ts'
 import type { Trouble } from './trouble.ts'
@@ -68,7 +68,7 @@ export async function listen(options: ListenerOptions): Promise<void> {
       absenceMs = Math.min(2 * absenceMs, LONGEST_ABSENCE_MS)
     } catch (error) {
       if (signal.aborted) break
-      trouble.begin(PART, plain(error))
+      trouble.begin(PART, explainOutage(error))
       await pause(pauseMs)
       pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
     }

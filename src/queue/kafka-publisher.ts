@@ -9,10 +9,10 @@ import { figuresOf } from './kafka-figures.ts'
 import {
   clientOptions,
   close,
+  explainOutage,
   explainRefusal,
   hasMember,
   type KafkaServer,
-  plain,
   unavailable,
 } from './kafka-server.ts'
 import { declare, type Topology } from './kafka-topology.ts'
@@ -72,7 +72,7 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
     if (found) trouble.end(PART)
   }
   const lose = (error: unknown) => {
-    trouble.begin(PART, plain(error))
+    trouble.begin(PART, explainOutage(error))
     if (clients) void closeAll(clients)
     clients = undefined
     // Waited for by nobody: a broker that does not answer must not hold up who closes.

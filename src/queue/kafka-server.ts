@@ -113,6 +113,21 @@ export function explainRefusal(error: unknown, server: KafkaServer): Error | und
   return undefined
 }
 
+/** Of the library and of TLS: somebody was there, and said nothing more. */
+const HUNG_UP = /^(Connection closed|Client network socket disconnected)/
+
+/**
+ * What goes wrong until it does not any more, in one error as `plain` makes it. A broker hangs up without a word on
+ * who speaks to a listener of another kind, and when it stops, so it says what to check as well.
+ */
+export function explainOutage(error: unknown): Error {
+  const said = plain(error)
+  if (!leavesOf(error).every(({ message }) => HUNG_UP.test(message))) return said
+  return new Error(
+    `${said.message}; if that lasts, check the port in KAFKA_BROKERS, KAFKA_TLS and KAFKA_SASL_USERNAME: somebody is there and hangs up`,
+  )
+}
+
 function nameOf(leaf: Error): string {
   const { apiId, code, message } = leaf as Error & { apiId?: unknown; code?: unknown }
   return String(apiId ?? (code === 'PLT_KFK_USER' ? message : code))

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { type KafkaServer, kafkaUser, startKafkaServer } from '../../scripts/engines/kafka.ts'
@@ -65,6 +66,27 @@ describeWithKafkaServer('a Kafka that goes away', () => {
         assert.ok(!JSON.stringify(errorFields(error)).includes(password))
         return true
       })
+    }
+  })
+
+  test('who speaks to a listener of another kind is told what to check', async () => {
+    const http = createHttpServer().listen(0, '127.0.0.1')
+    await once(http, 'listening')
+    const port = Number(broker.address.split(':')[1])
+    const sasl = { mechanism: 'PLAIN', ...kafkaUser } as const
+    try {
+      for (const changes of [
+        { port, tls: {} },
+        { port: broker.saslPort },
+        { port: broker.tlsPort, sasl },
+        { port: (http.address() as AddressInfo).port },
+      ]) {
+        const { lines } = await open(changes)
+        assert.equal(lines.length, 1)
+        assert.match(JSON.stringify(lines[0]?.err), /check .*KAFKA_TLS and KAFKA_SASL_USERNAME/)
+      }
+    } finally {
+      http.close()
     }
   })
 
