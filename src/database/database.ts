@@ -49,7 +49,10 @@ export interface Database extends AsyncDisposable {
   /** Lends one session for what Kysely cannot say: migrations. Closed afterwards if `work` throws. */
   exclusive<T>(work: (session: RawSession) => Promise<T>): Promise<T>
   readonly signals: Signals
-  /** Resolves when a trivial statement was answered; throws `unavailable` otherwise, within `timeoutMs` (2,000). */
+  /**
+   * Resolves when a trivial statement was answered or, while no session is free, when PostgreSQL let one more in or
+   * refused it; throws `unavailable` otherwise, within `timeoutMs` (2,000).
+   */
   ping(timeoutMs?: number): Promise<void>
   /** Refuses new work with `unavailable`, waits for what runs, closes. May be called again. */
   [Symbol.asyncDispose](): Promise<void>

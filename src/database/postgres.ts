@@ -8,7 +8,7 @@ import type { Database } from './database.ts'
 import { createPgSession, createStatementNames } from './pg-session.ts'
 import { explainRefusal } from './postgres-refusals.ts'
 import { openPostgresSignals } from './postgres-signals.ts'
-import { openSilenceWatch, type SilenceWatch } from './postgres-silence.ts'
+import { answers, openSilenceWatch, type SilenceWatch } from './postgres-silence.ts'
 import { createDatabase, type SqlPool, type StatementObserver } from './sessions.ts'
 import { parserOf } from './types.ts'
 
@@ -65,7 +65,13 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   const silence = openSilenceWatch({ config, giveUp: sockets.destroy, log: options.log })
   return createDatabase({
     engine: 'postgres',
-    pool: createSqlPool(pool, sockets.destroy, silence),
+    pool: {
+      ...createSqlPool(pool, sockets.destroy, silence),
+      answersBeside: (timeoutMs) => {
+        const isUsedUp = pool.idleCount === 0 && pool.totalCount >= options.poolSize
+        return isUsedUp && !silence.isAway ? answers(config, timeoutMs) : undefined
+      },
+    },
     signals,
     onStatement: options.onStatement,
     close: () => signals[Symbol.asyncDispose](),

@@ -35,6 +35,11 @@ export interface SqlSession {
 export interface SqlPool {
   /** Whatever it throws means that no session is to be had now. */
   connect(): Promise<SqlSession>
+  /**
+   * Whether the server answers a session of its own within that time, while others hold every session of the pool.
+   * Undefined while one is free, and while the server is known to be away.
+   */
+  answersBeside?(timeoutMs: number): Promise<boolean> | undefined
   /** Refuses new holders, waits for present ones, closes every session. Called once. */
   end(): Promise<void>
 }
@@ -92,7 +97,7 @@ export function createDatabase(options: SessionsOptions): Database {
         }
       }),
     exclusive: async (work) => await useExclusively(await connect(), work),
-    ping: (timeoutMs = PING_TIMEOUT_MS) => ping(db, timeoutMs),
+    ping: (timeoutMs = PING_TIMEOUT_MS) => ping(db, pool, timeoutMs),
     [Symbol.asyncDispose]: async () => {
       closing ??= close()
       await closing
@@ -142,8 +147,14 @@ async function useExclusively<T>(
   }
 }
 
-/** Under a deadline of its own: a health check must not wait as long as a request may. */
-async function ping(db: Database['db'], timeoutMs: number): Promise<void> {
+/**
+ * Under a deadline of its own: a health check must not wait as long as a request may. Nor does it queue behind
+ * requests: a server that is busy answers none sooner when a load balancer takes us out.
+ */
+async function ping(db: Database['db'], pool: SqlPool, timeoutMs: number): Promise<void> {
+  const answers = await pool.answersBeside?.(timeoutMs)
+  if (answers === true) return
+  if (answers === false) throw unavailable(undefined)
   const late = () => unavailable(undefined, `The database did not answer within ${timeoutMs} ms.`)
   try {
     await withDeadline(sql`SELECT 1`.execute(db), timeoutMs, late)

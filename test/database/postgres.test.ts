@@ -117,10 +117,33 @@ describeWithPostgresServer('PostgreSQL', () => {
       await finish.promise
     })
     await entered.promise
-    await assert.rejects(database.ping(50), /within 50 ms/)
     await assert.rejects(sql`SELECT 1`.execute(database.db), isUnavailable)
     finish.resolve()
     await holding
+    await database.ping()
+  })
+
+  test('a server is there while every session is held, and only then: not when it is silent', async () => {
+    await using database = await open({ poolSize: 1 })
+    const finish = Promise.withResolvers<void>()
+    const entered = Promise.withResolvers<void>()
+    const holding = database.transaction(async () => {
+      entered.resolve()
+      await finish.promise
+    })
+    await entered.promise
+    await database.ping()
+    await server.freeze()
+    try {
+      await assert.rejects(database.ping(200), isUnavailable)
+    } finally {
+      await server.thaw()
+    }
+    await server.stop()
+    await assert.rejects(database.ping(), isUnavailable)
+    await server.start()
+    finish.resolve()
+    await assert.rejects(holding, isUnavailable)
     await database.ping()
   })
 
