@@ -61,7 +61,7 @@ const TELLING_MS = 2_000
 
 /** Throws what the library throws, and when `signal` is aborted before the group has answered. */
 export async function openMembership(options: MembershipOptions): Promise<Membership> {
-  const { topology, lookMs, signal } = options
+  const { topology, signal } = options
   const over = new AbortController()
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => {})
@@ -90,14 +90,6 @@ export async function openMembership(options: MembershipOptions): Promise<Member
     stream.on('error', fail)
     stream.on('close', () => fail(new Error('The stream of records has ended.')))
     const ended = AbortSignal.any([signal, over.signal])
-    const changed = async () => {
-      for (;;) {
-        await sleep(lookMs, undefined, { signal: ended }).catch(() => {})
-        if (ended.aborted) return
-        // What is wrong with a topic that cannot be looked at, the fetches notice.
-        if ((await countPartitions(consumer, topology.topic).catch(() => count)) !== count) return
-      }
-    }
     return {
       signal: ended,
       next: () => {
@@ -111,7 +103,8 @@ export async function openMembership(options: MembershipOptions): Promise<Member
       until: async (onRecords) => {
         stream.on('readable', onRecords)
         onRecords()
-        await orAborted(Promise.race([failed, changed()]), signal).catch((error) => {
+        const changed = countChanges(consumer, count, { ...options, signal: ended })
+        await orAborted(Promise.race([failed, changed]), signal).catch((error) => {
           if (!signal.aborted) throw error
         })
       },
@@ -152,6 +145,21 @@ function consume(consumer: Consumer, topic: string) {
 async function countPartitions(consumer: Consumer, topic: string): Promise<number | undefined> {
   const { topics } = await consumer.metadata({ topics: [topic], forceUpdate: true })
   return topics.get(topic)?.partitionsCount
+}
+
+/** Resolves when the topic has not so many partitions any more, or `signal` is aborted. */
+async function countChanges(
+  consumer: Consumer,
+  count: number | undefined,
+  { topology, lookMs, signal }: MembershipOptions,
+): Promise<void> {
+  for (;;) {
+    await sleep(lookMs, undefined, { signal }).catch(() => {})
+    if (signal.aborted) return
+    // What is wrong with a topic that cannot be looked at, the fetches notice.
+    const now = await countPartitions(consumer, topology.topic).catch(() => count)
+    if (now !== count) return
+  }
 }
 
 interface Teller {
