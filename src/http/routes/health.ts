@@ -46,7 +46,7 @@ export function registerHealthRoutes(app: App, health: Health): void {
       schema: {
         tags,
         operationId: 'checkReadiness',
-        summary: 'Every dependency answers: for start-up and roll-out',
+        summary: 'Every dependency answers: for roll-outs and monitoring',
         description:
           'Not for load balancers: a broker or a cache that is away makes every process unready, and none useless. They ask `/health`.',
         response: answers({ 200: readinessSchema, 503: readinessSchema }),
