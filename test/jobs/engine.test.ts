@@ -9,6 +9,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { AppError } from '../../src/errors.ts'
 import { openAnnouncer } from '../../src/jobs/announcer.ts'
 import { openReaper } from '../../src/jobs/reaper.ts'
+import { orAborted } from '../../src/lib/deadline.ts'
 import type { Queue } from '../../src/queue/queue.ts'
 import {
   describeOnEachDatabase,
@@ -233,9 +234,14 @@ describeOnPostgres('many workers', () => {
   test('with announcers, reapers and leases of their own lose nothing when half of them stop', async () => {
     const { database } = open
     const ids = await addJobs(database, 300)
+    // Some last until half of the workers are gone, so that there is something to hand back.
+    const gone = Promise.withResolvers<void>()
+    let lasting = 0
     const recorder = record({
       run: async ({ payload }, { signal }) => {
-        await sleep(payload.n % 20 ? 20 : 2_500, undefined, { signal })
+        if (payload.n % 20 === 0) lasting++
+        if (payload.n % 20 === 0) await orAborted(gone.promise, signal)
+        else await sleep(20, undefined, { signal })
         return async () => 'done'
       },
     })
@@ -250,9 +256,13 @@ describeOnPostgres('many workers', () => {
     const leaving = await Promise.all([node(nodes), node(nodes)])
     await using staying = new AsyncDisposableStack()
     await Promise.all([node(staying), node(staying)])
-    await eventually(async () => assert.ok((await countOf(database, 'done')) > 50), PATIENCE_MS)
+    await eventually(async () => {
+      assert.ok((await countOf(database, 'done')) > 50)
+      assert.ok(lasting >= 12)
+    }, PATIENCE_MS)
     await Promise.all(leaving.map((worker) => worker.stop({ deadlineMs: 1_000 })))
     await nodes.disposeAsync()
+    gone.resolve()
     assert.ok(recorder.heard.some(({ hook }) => hook === 'handed_back'))
     await eventually(async () => assert.equal(await countOf(database, 'done'), 300), PATIENCE_MS)
     for (const id of ids) {
