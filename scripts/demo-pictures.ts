@@ -14,4 +14,8 @@ const server = createServer(async (request, response) => {
   response.setHeader('content-type', 'image/jpeg')
   await pipeline(createReadStream(new URL(name, folder)), response).catch(() => response.destroy())
 })
+server.once('error', ({ message }) => {
+  console.error(`no pictures can be served: ${message}; what listens there has to end first`)
+  process.exitCode = 1
+})
 server.listen(PORT, HOST, () => console.log(`http://${HOST}:${PORT}/lamp.jpg`))
