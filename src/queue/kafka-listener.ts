@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAppError } from '../errors.ts'
+import { createBackoff } from '../lib/backoff.ts'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type ReasonHeaders, type Verdict } from './judge.ts'
 import {
@@ -49,28 +50,24 @@ export async function listen(options: ListenerOptions): Promise<void> {
   const { signal, trouble, againMs, log } = options
   const desk = createDesk(options)
   const instance = randomUUID()
-  let pauseMs = FIRST_PAUSE_MS
-  let absenceMs = againMs
-  const pause = (ms: number) =>
-    sleep(ms * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
+  const trying = createBackoff({ firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS, signal })
+  const absence = createBackoff({ firstMs: againMs, longestMs: LONGEST_ABSENCE_MS, signal })
   while (!signal.aborted) {
     const joined = performance.now()
     try {
       const left = await attend({ ...options, instance }, desk, () => {
         trouble.end(PART)
-        pauseMs = FIRST_PAUSE_MS
+        trying.reset()
       })
       if (!left || signal.aborted) continue
-      if (performance.now() - joined > LONGEST_ABSENCE_MS) absenceMs = againMs
-      const level = absenceMs === againMs ? 'warn' : 'debug'
+      if (performance.now() - joined > LONGEST_ABSENCE_MS) absence.reset()
+      const level = absence.isFresh ? 'warn' : 'debug'
       log[level]('no job can be looked up here: others may have its partitions of Kafka meanwhile')
-      await pause(absenceMs)
-      absenceMs = Math.min(2 * absenceMs, LONGEST_ABSENCE_MS)
+      await absence.pause()
     } catch (error) {
       if (signal.aborted) break
       trouble.begin(PART, explainOutage(error))
-      await pause(pauseMs)
-      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+      await trying.pause()
     }
   }
   await desk.finish()

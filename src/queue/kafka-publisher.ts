@@ -1,9 +1,9 @@
 // Records into Kafka, in batches, and how things stand there. A producer that has failed is done with: a new
 // one begins afresh, and is looked for until there is one.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Admin, type MessageToProduce, Producer } from '@platformatic/kafka'
 import { AppError } from '../errors.ts'
+import { createBackoff } from '../lib/backoff.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { figuresOf } from './kafka-figures.ts'
 import {
@@ -60,12 +60,11 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
 
   const seek = async () => {
     const { signal } = closing
-    let pauseMs = FIRST_PAUSE_MS
+    const trying = createBackoff({ firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS, signal })
     let found: Clients | undefined
     while (!found && !signal.aborted) {
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
+      await trying.pause()
       if (!signal.aborted) found = await connect(options).catch(() => undefined)
-      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
     }
     if (found && signal.aborted) return await closeAll(found)
     clients = found

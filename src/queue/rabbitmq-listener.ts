@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AsyncMessage, Channel, Connection } from 'rabbitmq-client'
+import { createBackoff } from '../lib/backoff.ts'
 import { orAborted } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
 import { createJudge, type Verdict } from './judge.ts'
@@ -39,18 +40,17 @@ const MOVES = 3
 export async function listen(options: ListenerOptions): Promise<void> {
   const { signal, trouble } = options
   const deal = createDealer(options)
-  let pauseMs = FIRST_PAUSE_MS
+  const trying = createBackoff({ firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS, signal })
   while (!signal.aborted) {
     try {
       await hear(options, deal, () => {
         trouble.end(PART)
-        pauseMs = FIRST_PAUSE_MS
+        trying.reset()
       })
     } catch (error) {
       if (signal.aborted) return
       trouble.begin(PART, error)
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
-      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+      await trying.pause()
     }
   }
 }
