@@ -1,7 +1,6 @@
 // The cached read: values fenced by version. Every version seen raises the key's floor; an entry below
 // its floor is never served, and a load that began before a write and comes back with less is repeated,
-// so a reader that saw the old row cannot refill the cache with it. A version that others only told of
-// counts the same until the truth, asked afterwards, knows of none. Where processes share a cache, what is
+// so a reader that saw the old row cannot refill the cache with it. Where processes share a cache, what is
 // not in memory is looked for there before the truth is asked. Versions compare within one history of the
 // truth only: one that was restored counts on from where it was put back to.
 
@@ -9,10 +8,9 @@ import { LRUCache } from 'lru-cache'
 import { isAppError } from '../errors.ts'
 import { settlesWithin } from '../lib/deadline.ts'
 import type { SharedEntry } from './cache.ts'
+import { createFloors } from './floors.ts'
 import type { SharedLevel } from './shared-level.ts'
 
-/** Longer than any load can take (statements end after 30 s), so no load outlives the floor that judges it. */
-const FLOOR_LIFETIME_MS = 5 * 60_000
 /** A repeated load starts after the write it missed was committed, so the second already sees it. */
 const MAX_LOADS = 3
 /** Drops whatever is held. */
@@ -96,9 +94,7 @@ export function createReadThrough<V extends Versioned>(
     maxSize: Math.max(1, maxBytes),
     sizeCalculation: (value) => sizeOf(value) + 256,
   })
-  const known = createFloors(now)
-  const told = createFloors(now)
-  const floorOf = (key: string) => Math.max(known.of(key), told.of(key))
+  const floors = createFloors(now)
   const flights = new Map<string, Flight<V>>()
   /** How many histories of the truth there have been. */
   let history = 0
@@ -108,27 +104,29 @@ export function createReadThrough<V extends Versioned>(
     return entry && isGood(entry) ? entry : undefined
   }
 
-  const raiseIn = (floors: Floors, key: string, version: number) => {
-    if (!floors.raise(key, version)) return
+  /** There is a version that nothing older may stand in for. */
+  const outdate = (key: string, version: number) => {
     const entry = entries.peek(key)
     if (entry && entry.version < version) entries.delete(key)
     // Whoever joins from now on must see this version; a flight that has begun may not.
     flights.delete(key)
   }
-  const raise = (key: string, version: number) => raiseIn(known, key, version)
+  const raise = (key: string, version: number) => {
+    if (floors.raise(key, version)) outdate(key, version)
+  }
 
   /** What is certain about memory and the shared cache: this process was told of every change just now. */
   const isTold = () => {
-    const known = currentAsOf()
-    return known !== undefined && now() - known <= MAX_SILENCE_MS
+    const asOf = currentAsOf()
+    return asOf !== undefined && now() - asOf <= MAX_SILENCE_MS
   }
 
   /** From the shared cache, else from the truth, whose answer then goes there. */
-  const obtain = async (key: string): Promise<{ value: V | undefined; floors: Floors }> => {
-    const looked = shared && isTold() ? await shared.level.look(key, floorOf(key)) : undefined
+  const obtain = async (key: string): Promise<{ value: V | undefined; isTruth: boolean }> => {
+    const looked = shared && isTold() ? await shared.level.look(key, floors.of(key)) : undefined
     if (shared && looked && 'entry' in looked) {
       const value = shared.unpack(key, looked.entry)
-      if (value && isGood(value)) return { value, floors: told }
+      if (value && isGood(value)) return { value, isTruth: false }
       if (!value) shared.level.drop(key, ABOVE_ALL)
     }
     const value = await load(key)
@@ -136,7 +134,7 @@ export function createReadThrough<V extends Versioned>(
       const { version, goodUntil } = value
       shared.level.fill(key, looked.token, { version, goodUntil, bytes: shared.pack(value) })
     }
-    return { value, floors: known }
+    return { value, isTruth: true }
   }
 
   const loadAboveFloor = async (key: string): Promise<V | undefined> => {
@@ -144,14 +142,15 @@ export function createReadThrough<V extends Versioned>(
       // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
       const isWatched = currentAsOf() !== undefined
       const begunIn = history
-      const toldBefore = told.of(key)
-      const { value, floors } = await obtain(key)
+      const heardBefore = floors.heard(key)
+      const { value, isTruth } = await obtain(key)
       // The load began after that was told: it shows it, or nobody's change had that version.
-      if (value && floors === known && told.of(key) === toldBefore) told.forget(key)
-      const isCurrent = begunIn === history && (!value || value.version >= floorOf(key))
+      if (value && isTruth && floors.heard(key) === heardBefore) floors.disprove(key)
+      const isCurrent = begunIn === history && (!value || value.version >= floors.of(key))
       if (!isCurrent && attempt < MAX_LOADS) continue
       if (value && isCurrent) {
-        floors.raise(key, value.version)
+        if (isTruth) floors.raise(key, value.version)
+        else floors.hear(key, value.version)
         if (isWatched) entries.set(key, value)
       }
       return value
@@ -187,7 +186,7 @@ export function createReadThrough<V extends Versioned>(
     raise,
     recall,
     hear: (key, version) => {
-      if (version > known.of(key)) raiseIn(told, key, version)
+      if (floors.hear(key, version)) outdate(key, version)
     },
     announce: async (key, version) => {
       raise(key, version)
@@ -201,8 +200,7 @@ export function createReadThrough<V extends Versioned>(
     restart: () => {
       history++
       entries.clear()
-      known.clear()
-      told.clear()
+      floors.clear()
       flights.clear()
     },
     figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
@@ -229,38 +227,4 @@ export function createReadThrough<V extends Versioned>(
 
 function isGood({ goodUntil }: Versioned): boolean {
   return goodUntil === undefined || goodUntil > Date.now()
-}
-
-type Floors = ReturnType<typeof createFloors>
-
-/** The highest version seen of each key, kept for one to two lifetimes. */
-function createFloors(now: () => number) {
-  let current = new Map<string, number>()
-  let previous = new Map<string, number>()
-  let turnedAt = now()
-  const turn = () => {
-    if (now() - turnedAt < FLOOR_LIFETIME_MS) return
-    previous = current
-    current = new Map()
-    turnedAt = now()
-  }
-  const of = (key: string) => Math.max(current.get(key) ?? 0, previous.get(key) ?? 0)
-  return {
-    of,
-    clear: () => {
-      current.clear()
-      previous.clear()
-    },
-    forget: (key: string) => {
-      current.delete(key)
-      previous.delete(key)
-    },
-    /** True when this version is the highest so far. */
-    raise: (key: string, version: number): boolean => {
-      turn()
-      if (version <= of(key)) return false
-      current.set(key, version)
-      return true
-    },
-  }
 }

@@ -1,7 +1,7 @@
 // The event log as a shared cache is kept in step with it: which products changed, and to what version.
 
 import { setTimeout as rest } from 'node:timers/promises'
-import type { Change, ChangeLog } from '../cache/shared-level.ts'
+import type { Change, ChangeLog } from '../cache/shared-session.ts'
 import type { Db } from '../database/database.ts'
 import { AppError } from '../errors.ts'
 import { readAllEvents, readLogState } from './log.ts'
