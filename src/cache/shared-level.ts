@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, isAppError } from '../errors.ts'
+import { createBackoff } from '../lib/backoff.ts'
 import { settlesWithin } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Looked, SharedCache, SharedEntry } from './cache.ts'
@@ -48,7 +49,7 @@ const PING_EVERY_MS = 500
 const SILENCE_MS = 3_000
 /** A connection that ended sooner was none: the pauses go on growing, and nothing is said again. */
 const LASTING_MS = 5_000
-const RECONNECT_MS = { first: 100, most: 2_000 }
+const RECONNECT = { firstMs: 100, longestMs: 2_000 }
 
 /** Connects in the background, now and for ever. */
 export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): SharedLevel {
@@ -99,18 +100,18 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
     }
   }
   const run = async () => {
-    for (let failures = 0; !stopping.signal.aborted; failures++) {
+    const backoff = createBackoff({ ...RECONNECT, signal: stopping.signal })
+    while (!stopping.signal.aborted) {
       const startedAt = performance.now()
       const error = await serve().catch((cause: unknown) => cause)
       if (stopping.signal.aborted) return
       if (isFirstTry && !isAppError(error, 'unavailable')) return contact.reject(error)
       isFirstTry = false
       contact.resolve()
-      if (performance.now() - startedAt > LASTING_MS) failures = 0
-      if (failures === 0)
+      if (performance.now() - startedAt > LASTING_MS) backoff.reset()
+      if (backoff.isFresh)
         log.warn({ err: error }, `${cache.name} is away: products are read from the database`)
-      const pauseMs = Math.min(RECONNECT_MS.first * 2 ** failures, RECONNECT_MS.most)
-      await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
+      await backoff.pause()
     }
   }
   const running = run().finally(contact.resolve)

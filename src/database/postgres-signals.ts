@@ -2,14 +2,13 @@
 // transactions that cause it cost 62 % of write throughput, because of a lock held through commit.
 
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { createBackoff } from '../lib/backoff.ts'
 import type { Logger } from '../observability/logger.ts'
 import { type Channel, channels, type Signals } from './database.ts'
 import { createLocalSignals } from './local-signals.ts'
 
-const FIRST_RETRY_MS = 100
-const LAST_RETRY_MS = 5_000
+const RECONNECT = { firstMs: 100, longestMs: 5_000 }
 /** A session whose peer has silently gone is found out within these two. */
 const HEARTBEAT_MS = 10_000
 const STATEMENT_TIMEOUT_MS = 5_000
@@ -66,13 +65,13 @@ export async function openPostgresSignals(
     }
   }
   const run = async () => {
-    let delay = FIRST_RETRY_MS
+    const backoff = createBackoff({ ...RECONNECT, signal: stopping.signal })
     while (!stopping.signal.aborted) {
       const failure = await attend().catch((error: unknown) => error)
       tellLost(failure)
       attempted.resolve()
-      delay = failure === undefined ? FIRST_RETRY_MS : Math.min(2 * delay, LAST_RETRY_MS)
-      await sleep(delay, undefined, { signal: stopping.signal }).catch(() => {})
+      if (failure === undefined) backoff.reset()
+      await backoff.pause()
     }
   }
 

@@ -2,10 +2,10 @@
 // between, a throw, a hang, a lost lease, an outage, it comes to exactly one ledger move, or to none
 // and the reaper makes it.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database, Tx } from '../database/database.ts'
 import { isAppError } from '../errors.ts'
 import { startAllowance } from '../lib/allowance.ts'
+import { createBackoff } from '../lib/backoff.ts'
 import type { Logger } from '../observability/logger.ts'
 import { type BoundJob, jobFields } from './bind.ts'
 import { fail, lockClaimed, type Verdict } from './fail.ts'
@@ -176,8 +176,7 @@ function moveFor(
   }
 }
 
-const FIRST_PAUSE_MS = 100
-const LONGEST_PAUSE_MS = 2_000
+const PAUSES = { firstMs: 100, longestMs: 2_000 }
 
 /** Repeats the move while the database is away and the job is ours. Rejects with the last error. */
 async function untilReachable(
@@ -186,13 +185,14 @@ async function untilReachable(
   move: Move,
 ): Promise<Concluded | undefined> {
   const until = performance.now() + patienceMs
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+  const backoff = createBackoff({ ...PAUSES, signal: leaving })
+  for (;;) {
     try {
       return await database.transaction(move)
     } catch (error) {
-      const isOver = lease.isLost || leaving.aborted || performance.now() + pauseMs > until
+      const isOver = lease.isLost || leaving.aborted || performance.now() > until
       if (isOver || !isAppError(error, 'unavailable')) throw error
-      await sleep(pauseMs, undefined, { signal: leaving }).catch(() => {})
+      await backoff.pause()
     }
   }
 }

@@ -1,12 +1,12 @@
 // The stages of one attempt, in order, outside any transaction: download → inspect → render → store.
 // What was reached, how long each took and what the origin said is noted on the way.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from '../database/database.ts'
 import { isAppError } from '../errors.ts'
 import type { AttemptStage } from '../images/image.ts'
 import type { AttemptReport } from '../images/image-moves.ts'
 import type { Wait } from '../lib/allowance.ts'
+import { createBackoff } from '../lib/backoff.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -89,21 +89,21 @@ export function createStages(options: StagesOptions): Stages {
   }
 }
 
-const FIRST_PAUSE_MS = 100
-const LONGEST_PAUSE_MS = 2_000
+const PAUSES = { firstMs: 100, longestMs: 2_000 }
 
 /**
  * Asks again while the database is away: what was fetched and rendered by then is worth a wait. The
  * signal ends it, at the latest when the lease runs out. For what may have happened although it failed.
  */
 async function untilReachable<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+  const backoff = createBackoff({ ...PAUSES, signal })
+  for (;;) {
     try {
       return await ask()
     } catch (error) {
       if (!isAppError(error, 'unavailable')) throw error
     }
-    await sleep(pauseMs, undefined, { signal }).catch(() => {})
+    await backoff.pause()
     signal.throwIfAborted()
   }
 }
