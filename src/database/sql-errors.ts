@@ -45,6 +45,11 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlState(error) === '23505'
 }
 
+/** True when somebody held a lock for longer than `lock_timeout`, also of what `toAppError` made of it. */
+export function isLockTimeout(error: unknown): boolean {
+  return sqlState(error instanceof AppError ? error.cause : error) === '55P03'
+}
+
 /** True when the session that threw this must be closed. */
 export function isSessionLost(error: unknown): boolean {
   const { code, message, errors, routine } = fieldsOf(error)

@@ -3,6 +3,7 @@
 
 import { sql } from 'kysely'
 import type { Database, Db, Tx } from '../database/database.ts'
+import { isLockTimeout } from '../database/sql-errors.ts'
 import { isAppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import { attemptFields, tell } from './attempt.ts'
@@ -26,7 +27,11 @@ export interface ReaperOptions {
 
 const EVERY_MS = 2_000
 const BATCH = 100
-/** After this a job is tried again that could not be taken back, because its owner's hook threw. */
+/** How long one job may wait for what it belongs to, while others wait for their turn. */
+const LOCK_TIMEOUT = '1s'
+/** After this a job is tried again that could not be taken back: somebody held on to its owner. */
+const LOCKED_PAUSE_MS = 10_000
+/** The same, because its owner's hook threw. */
 const DEFECT_PAUSE_MS = 30_000
 
 export function openReaper(options: ReaperOptions): AsyncDisposable {
@@ -37,17 +42,21 @@ export function openReaper(options: ReaperOptions): AsyncDisposable {
     log: options.log,
     task: async (signal) => {
       let found: number
-      do found = await reap(options)
+      do found = await reap(options, signal)
       while (found === BATCH && !signal.aborted)
     },
   })
 }
 
-/** One round: a transaction for each job, so that one that cannot be taken back does not hold up the others. Returns how many were found. */
-export async function reap(options: ReaperOptions): Promise<number> {
+/**
+ * One round: a transaction for each job, so that one that cannot be taken back does not hold up the others. The
+ * signal ends it before the next job. Returns how many were found.
+ */
+export async function reap(options: ReaperOptions, signal?: AbortSignal): Promise<number> {
   const { database, jobs, log } = options
   const expired = await selectExpired(database.db, [...jobs.keys()])
   for (const held of expired) {
+    if (signal?.aborted) break
     const bound = jobs.get(held.name)
     if (bound) await takeBack(held, bound, options)
   }
@@ -65,12 +74,13 @@ async function takeBack(held: Expired, bound: BoundJob, options: ReaperOptions):
     const ended = await database.transaction((tx) => reclaim(tx, held, { bound, bounds, log }))
     ended?.()
   } catch (error) {
-    if (isAppError(error, 'unavailable')) throw error
-    log.error(
+    const isLocked = isLockTimeout(error)
+    if (!isLocked && isAppError(error, 'unavailable')) throw error
+    log[isLocked ? 'warn' : 'error'](
       { ...jobFields(bound, held), err: error },
       'a lost job could not be taken back; trying again',
     )
-    await waitWith(database.db, held)
+    await waitWith(database.db, held, isLocked ? LOCKED_PAUSE_MS : DEFECT_PAUSE_MS)
   }
 }
 
@@ -88,6 +98,7 @@ async function reclaim(
   held: Held,
   { bound, bounds, log }: Reclaim,
 ): Promise<(() => void) | undefined> {
+  await sql`SET LOCAL lock_timeout = ${sql.lit(LOCK_TIMEOUT)}`.execute(tx)
   const locked = await lockExpired(tx, held)
   if (!locked) return undefined
   const { uncounted: _uncounted, ageMs: _ageMs, ...job } = locked
@@ -101,11 +112,12 @@ async function reclaim(
   return () => tell({ job, bound }, { move, failure: verdict.failure }, log)
 }
 
+/** The locks end with the statement: they only keep out what is locked by others, behind which more may wait. */
 async function selectExpired(db: Db, names: readonly string[]): Promise<Expired[]> {
   const { rows } = await sql<Expired>`
     SELECT id, claim, name, key FROM jobs
     WHERE state = 'running' AND lease_until <= now() AND name = ANY(${names}::text[])
-    ORDER BY lease_until LIMIT ${BATCH}`.execute(db)
+    ORDER BY lease_until LIMIT ${BATCH} FOR UPDATE SKIP LOCKED`.execute(db)
   return rows
 }
 
@@ -118,10 +130,13 @@ async function lockExpired(tx: Tx, { id, claim }: Held): Promise<LockedJob | und
   return rows[0]
 }
 
-async function waitWith(db: Db, { id, claim }: Held): Promise<void> {
+/** Passes over a row that is locked, as `lockExpired` does. */
+async function waitWith(db: Db, { id, claim }: Held, pauseMs: number): Promise<void> {
   await sql`
-    UPDATE jobs SET lease_until = clock_timestamp() + ${milliseconds(DEFECT_PAUSE_MS)}
-    WHERE id = ${id} AND state = 'running' AND claim = ${claim} AND lease_until <= clock_timestamp()`.execute(
-    db,
-  )
+    UPDATE jobs SET lease_until = clock_timestamp() + ${milliseconds(pauseMs)}
+    FROM (
+      SELECT id FROM jobs
+      WHERE id = ${id} AND state = 'running' AND claim = ${claim} AND lease_until <= clock_timestamp()
+      FOR UPDATE SKIP LOCKED) AS expired
+    WHERE jobs.id = expired.id`.execute(db)
 }

@@ -164,6 +164,44 @@ describeOnEachDatabase('the ledger', (engine) => {
       assert.equal((await readJob(database, poisoned)).state, 'pending')
     })
 
+    testWithSessions('is not held up by a job whose owner somebody holds on to', async () => {
+      await sql`INSERT INTO users (id) VALUES ('held')`.execute(database.db)
+      let blocked = ''
+      const recorder = record({
+        onRetryScheduled: async (tx, { id }) => {
+          if (id === blocked) await sql`SELECT FROM users WHERE id = 'held' FOR UPDATE`.execute(tx)
+        },
+      })
+      blocked = await addLost()
+      const other = await addLost()
+      await database.transaction(async (stranger) => {
+        await sql`SELECT FROM users WHERE id = 'held' FOR UPDATE`.execute(stranger)
+        assert.equal(await outside(() => reapOnce(recorder)), 2)
+        assert.equal((await readJob({ db: stranger }, other)).state, 'pending')
+        assert.equal((await readJob({ db: stranger }, blocked)).state, 'running')
+        assert.equal(await outside(() => reapOnce(recorder)), 0)
+      })
+      await age(database, blocked, 10_000)
+      assert.equal(await reapOnce(recorder), 1)
+      assert.equal((await readJob(database, blocked)).state, 'pending')
+    })
+
+    testWithSessions('reaches the lost job behind a hundred that others hold', async () => {
+      await addJobs(database, 101)
+      await sql`
+        UPDATE jobs SET state = 'running', claim = gen_random_uuid(), worker = 'lost', attempts = 1,
+          lease_until = now() - interval '2 seconds'`.execute(database.db)
+      const { rows } = await sql<{ id: string }>`
+        UPDATE jobs SET lease_until = lease_until + interval '1 second'
+        WHERE id = (SELECT max(id::text)::uuid FROM jobs) RETURNING id`.execute(database.db)
+      const free = rows[0]?.id ?? ''
+      await database.transaction(async (stranger) => {
+        await sql`SELECT FROM jobs WHERE id <> ${free} FOR UPDATE`.execute(stranger)
+        assert.equal(await outside(() => reapOnce(record())), 1)
+        assert.equal((await readJob({ db: stranger }, free)).state, 'pending')
+      })
+    })
+
     test('takes back 120 jobs of a worker at once', async () => {
       const recorder = record()
       const ids = await addJobs(database, 120)
