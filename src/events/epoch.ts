@@ -14,7 +14,10 @@ const origin = sql<string>`(SELECT concat_ws('/', control.system_identifier,
   left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_database.oid, pg_relation_filenode('events'))
   FROM pg_control_system() AS control, pg_database WHERE datname = current_database())`
 
-const epoch = sql<string>`left(gen_random_uuid()::text, 8)`
+const newEpoch = sql<string>`left(gen_random_uuid()::text, 8)`
+
+/** Eight hexadecimal digits. Read in the statement that reads what counts within it. */
+export const currentEpoch = sql<string>`(SELECT epoch FROM event_log)`
 
 /** Begins a new epoch if the log was restored since the last one began. Of several processes one does. */
 export async function beginEpochAfterRestore(db: Db): Promise<void> {
@@ -22,10 +25,12 @@ export async function beginEpochAfterRestore(db: Db): Promise<void> {
     SELECT origin <> ${origin} AS moved FROM event_log`.execute(db)
   if (!rows[0]?.moved) return
   await sql`
-    UPDATE event_log SET epoch = ${epoch}, origin = ${origin} WHERE origin <> ${origin}`.execute(db)
+    UPDATE event_log SET epoch = ${newEpoch}, origin = ${origin} WHERE origin <> ${origin}`.execute(
+    db,
+  )
 }
 
 /** Begins a new epoch: whoever follows the log is told to start again from what is there now. */
 export async function beginEpoch(db: Db): Promise<void> {
-  await sql`UPDATE event_log SET epoch = ${epoch}, origin = ${origin}`.execute(db)
+  await sql`UPDATE event_log SET epoch = ${newEpoch}, origin = ${origin}`.execute(db)
 }

@@ -1,10 +1,11 @@
-// `If-Match` on changes (RFC 9110 §13.1.1). Our entity tags are `"<edit>-<version>-<salt>"`, and only
-// the edit is compared: a form that was opened while pictures were running still saves.
+// `If-Match` on changes (RFC 9110 §13.1.1). Our entity tags are `"<edit>-<version>-<salt>"`, the salt
+// begins with the epoch, and only the edit of that epoch is compared: a form that was opened while
+// pictures were running still saves, one from before a restore does not.
 
 import type { ExpectedEdit } from '../products/product.ts'
 
 /** Edits count from 1; fifteen digits are exact in a number. */
-const OUR_TAG = /^"(\d{1,15})-\d{1,15}-[\w-]+"$/
+const OUR_TAG = /^"(\d{1,15})-\d{1,15}-([0-9a-f]{8})[\w-]+"$/
 
 /**
  * The edits that the change may start from; undefined without the header. A tag that is not ours, or
@@ -16,7 +17,7 @@ export function expectedEdit(header: string | undefined): ExpectedEdit | undefin
   // An opaque tag may hold commas: it is the quotes that count. `W/` before them does not.
   const tags = header.match(/"[^"]*"/g) ?? []
   return tags.flatMap((tag) => {
-    const edit = OUR_TAG.exec(tag)?.[1]
-    return edit === undefined ? [] : [Number(edit)]
+    const [, edit, epoch] = OUR_TAG.exec(tag) ?? []
+    return edit && epoch ? [{ edit: Number(edit), epoch }] : []
   })
 }

@@ -55,7 +55,7 @@ export function createPresenter(mediaUrls: MediaUrls): Presenter {
         version: product.version,
         body: Buffer.from(JSON.stringify(shown)),
         // Signed URLs change with their period and their key, and so does what the tag stands for.
-        etag: `"${product.edit}-${product.version}-${salt}${period === undefined ? '' : `-${period}`}"`,
+        etag: `"${product.edit}-${product.version}-${product.epoch}${salt}${period === undefined ? '' : `-${period}`}"`,
         goodUntil,
         isSettled: shown.processing_status !== 'processing',
       }

@@ -4,6 +4,7 @@
 import { sql } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Tx } from '../database/database.ts'
+import { currentEpoch } from '../events/epoch.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import { selectPublished, settledStatus } from '../images/product-change.ts'
@@ -15,13 +16,14 @@ export interface LockedProduct {
   description: string
   price: string
   edit: number
+  epoch: string
 }
 
 /** The product, locked for the rest of the transaction; undefined when there is none. */
 export async function lockForEdit(tx: Tx, id: string): Promise<LockedProduct | undefined> {
   const { rows } = await sql<LockedProduct>`
     SELECT user_id AS "userId", product_name AS name, product_description AS description,
-      product_price AS price, edit
+      product_price AS price, edit, ${currentEpoch} AS epoch
     FROM products WHERE id = ${id} FOR UPDATE`.execute(tx)
   return rows[0]
 }

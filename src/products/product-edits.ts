@@ -72,7 +72,8 @@ export function createProductEdits(options: ProductEditsOptions): ProductEdits {
 
 async function lock(tx: Tx, id: string, expected: EditOptions['expected']): Promise<LockedProduct> {
   const current = (isUuid(id) ? await lockForEdit(tx, id) : undefined) ?? missing()
-  if (expected === undefined || expected === 'any' || expected.includes(current.edit)) {
+  if (expected === undefined || expected === 'any') return current
+  if (expected.some(({ edit, epoch }) => edit === current.edit && epoch === current.epoch)) {
     return current
   }
   throw new AppError(

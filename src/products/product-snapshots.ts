@@ -32,8 +32,11 @@ export function createProductSnapshots(options: ProductSnapshotsOptions): Produc
     read: async (id) => {
       const found = isUuid(id) ? await selectWithPosition(options.db, id) : undefined
       if (!found) return undefined
-      const { epoch, position, ...product } = found
-      return { product: presenter.document(product), position: { epoch, id: position } }
+      const { position, ...product } = found
+      return {
+        product: presenter.document(product),
+        position: { epoch: product.epoch, id: position },
+      }
     },
   }
 }
@@ -42,9 +45,9 @@ export function createProductSnapshots(options: ProductSnapshotsOptions): Produc
 async function selectWithPosition(
   db: Db,
   id: string,
-): Promise<(StoredProduct & { epoch: string; position: number }) | undefined> {
-  const { rows } = await sql<StoredProduct & { epoch: string; position: number }>`
-    SELECT ${productColumns}, ${imagesJson}, event_log.epoch,
+): Promise<(StoredProduct & { position: number }) | undefined> {
+  const { rows } = await sql<StoredProduct & { position: number }>`
+    SELECT ${productColumns}, ${imagesJson},
       ${positionOfProduct(sql`products.id`)} AS position
     FROM products, event_log WHERE products.id = ${id}`.execute(db)
   return rows[0]

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Executor } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
+import { currentEpoch } from '../events/epoch.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
 import { imageJson, type StoredImage } from '../images/image-store.ts'
@@ -20,6 +21,8 @@ export interface StoredProduct {
   product_price: string
   version: number
   edit: number
+  /** Of the event log: version and edit count within it. */
+  epoch: string
   created_at: Timestamp
   updated_at: Timestamp
   images: StoredImage[]
@@ -27,7 +30,8 @@ export interface StoredProduct {
 
 /** Of a StoredProduct, from whatever stands under the name `products`; its pictures are `imagesJson`. */
 export const productColumns = sql`products.id, products.user_id, products.product_name, products.product_description,
-  products.product_price, products.version, products.edit, products.created_at, products.updated_at`
+  products.product_price, products.version, products.edit, ${currentEpoch} AS epoch, products.created_at,
+  products.updated_at`
 
 export const imagesJson = sql`coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
   FROM images WHERE images.product_id = products.id), '[]') AS images`

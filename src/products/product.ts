@@ -41,8 +41,15 @@ export interface ProductPatch {
   product_images?: readonly string[] | null
 }
 
-/** The `edit` numbers that a change may start from; `any` for `If-Match: *`. */
-export type ExpectedEdit = 'any' | readonly number[]
+/** One state of a product as clients left it: edits count anew where a database that was restored goes on. */
+export interface Edit {
+  edit: number
+  /** Of the event log. */
+  epoch: string
+}
+
+/** What a change may start from; `any` for `If-Match: *`. */
+export type ExpectedEdit = 'any' | readonly Edit[]
 
 export interface EditOptions {
   /** Undefined: whatever it is. */

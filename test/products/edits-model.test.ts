@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import { AppError, isAppError } from '../../src/errors.ts'
+import { readLogState } from '../../src/events/log.ts'
 import type { ImageStatus } from '../../src/images/image.ts'
 import type { ImageJobPayload } from '../../src/images/image-job.ts'
 import type { ClaimedJob } from '../../src/jobs/job.ts'
@@ -144,6 +145,7 @@ function pick<T>(all: readonly T[], n: number, can: (one: T) => boolean): T | un
 async function createWorld(work: PictureWork, urls: readonly string[]) {
   const { db } = work.database
   const made = await work.post(urls)
+  const epoch = (await readLogState(db)).epoch
   const fresh = (id: string, of: string): Picture => ({
     id,
     url: of,
@@ -261,12 +263,12 @@ async function createWorld(work: PictureWork, urls: readonly string[]) {
       const { products } = work
       switch (one.kind) {
         case 'patch': {
-          const expected = model ? [model.edit] : [1]
+          const expected = [{ edit: model?.edit ?? 1, epoch }]
           await edit(() => products.patch(made.id, one.changes, { context, expected }), one.changes)
           return
         }
         case 'stale patch': {
-          const expected = [(model?.edit ?? 1) + 1, 0]
+          const expected = [(model?.edit ?? 1) + 1, 0].map((n) => ({ edit: n, epoch }))
           const refused = products.patch(made.id, one.changes, { context, expected })
           await assert.rejects(refused, { code: model ? 'stale_version' : 'not_found' })
           return

@@ -80,6 +80,7 @@ const product: StoredProduct = {
   product_price: '1',
   version: 2,
   edit: 1,
+  epoch: '0a1b2c3d',
   created_at: '2026-01-01T00:00:00Z',
   updated_at: '2026-01-01T00:00:00Z',
   images: [

@@ -63,7 +63,10 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
   })
   const useCases = createUseCases(database)
   stack.use(
-    relay.subscribe(({ productId, version }) => useCases.products.invalidate(productId, version)),
+    relay.subscribe(
+      ({ productId, version }) => useCases.products.invalidate(productId, version),
+      useCases.products.restart,
+    ),
   )
   const app = createServer({
     ...useCases,
