@@ -112,6 +112,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     await using database = await open({ poolSize: 1, acquireTimeoutMs: 200 })
     const entered = Promise.withResolvers<void>()
     const finish = Promise.withResolvers<void>()
+    using _finished = { [Symbol.dispose]: finish.resolve } // closing waits for it after a failure too
     const holding = database.transaction(async () => {
       entered.resolve()
       await finish.promise
@@ -126,13 +127,14 @@ describeWithPostgresServer('PostgreSQL', () => {
   test('a server is there while every session is held, and only then: not when it is silent', async () => {
     await using database = await open({ poolSize: 1 })
     const finish = Promise.withResolvers<void>()
+    using _finished = { [Symbol.dispose]: finish.resolve }
     const entered = Promise.withResolvers<void>()
     const holding = database.transaction(async () => {
       entered.resolve()
       await finish.promise
     })
     await entered.promise
-    await database.ping()
+    await database.ping(10_000)
     await server.freeze()
     try {
       await assert.rejects(database.ping(200), isUnavailable)
@@ -144,7 +146,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     await server.start()
     finish.resolve()
     await assert.rejects(holding, isUnavailable)
-    await database.ping()
+    await database.ping(10_000)
   })
 
   test('a statement over its time is unavailable, and its session is used again', async () => {
