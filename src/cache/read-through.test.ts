@@ -87,7 +87,7 @@ test('a reader that loaded before the write cannot refill the cache with what it
   const store = createStore()
   const cache = createReadThrough({ ...told, load: store.load })
   const early = cache.get('p')
-  cache.raise('p', store.write())
+  cache.follow('p', store.write())
   const late = cache.get('p')
   await store.answerAll()
   assert.equal((await late)?.value.version, 2)
@@ -111,7 +111,7 @@ test('what was seen of a truth that was restored is not served, nor what was bei
   assert.equal((await underWay)?.value.version, 1, 'its load is repeated')
   assert.equal((await joined)?.value.version, 1)
   assert.equal(cache.recall('q')?.version, 1)
-  cache.raise('p', store.write())
+  cache.follow('p', store.write())
   const after = cache.get('p')
   await store.answerAll()
   assert.equal((await after)?.value.version, 2)
@@ -142,7 +142,7 @@ test('readers of one key share one load, but not one that began before the last 
   const cache = createReadThrough({ ...told, load: store.load })
   const first = [cache.get('p'), cache.get('p')]
   assert.equal(store.loads(), 1)
-  cache.raise('p', store.write())
+  cache.follow('p', store.write())
   const second = [cache.get('p')]
   assert.equal(store.loads(), 2)
   cache.hear('p', 2)
@@ -230,7 +230,7 @@ test('a write drops what a reader held while it waited for a silent truth', asyn
   const { cache, store, clock } = await rememberingSilent({ patienceMs: 20 })
   clock.now = 5_000
   const waiting = cache.get('p')
-  cache.raise('p', store.write())
+  cache.follow('p', store.write())
   context.mock.timers.tick(20)
   await settle()
   await store.answerAll()
@@ -254,10 +254,10 @@ test('no interleaving of writes, loads and messages serves less than the last wr
         }
         if (what === 'write') {
           written = store.write()
-          cache.raise('p', written)
+          cache.follow('p', written)
         }
         if (what === 'answer') store.answer()
-        if (what === 'message') cache.raise('p', Math.max(1, written - 1))
+        if (what === 'message') cache.follow('p', Math.max(1, written - 1))
         // Of another process, after its commit.
         if (what === 'announcement') cache.hear('p', store.write())
         if (what === 'lie') cache.hear('p', written + 1_000)

@@ -45,14 +45,12 @@ export interface ReadThrough<V> {
   get(key: string): Promise<{ value: V; ageSeconds?: number } | undefined>
   /** The value at once, where `get` would not ask: a hit without a promise. */
   recall(key: string): V | undefined
-  /** A version was seen: nothing older is served from now on. */
-  raise(key: string, version: number): void
-  /** `raise`, of what another process tells, as far as anybody knows: the truth has the last word. */
-  hear(key: string, version: number): void
-  /** `raise`, of a change of this process's own: the others are told before its answer goes out. Never rejects. */
-  announce(key: string, version: number): Promise<void>
-  /** `raise`, of a change that the log tells of. */
+  /** A change that the log tells of: nothing older is served from now on. */
   follow(key: string, version: number): void
+  /** The same of a change of this process's own: the others are told before its answer goes out. Never rejects. */
+  announce(key: string, version: number): Promise<void>
+  /** The same of what another process tells, as far as anybody knows: the truth has the last word. */
+  hear(key: string, version: number): void
   /** Memory begins anew. */
   forget(): void
   /** `forget`, and what was seen says nothing any more, loads under way included: another history of the truth began. */
@@ -183,7 +181,6 @@ export function createReadThrough<V extends Versioned>(
   }
 
   return {
-    raise,
     recall,
     hear: (key, version) => {
       if (floors.hear(key, version)) outdate(key, version)
