@@ -30,14 +30,18 @@ export const imageJson: RawBuilder<StoredImage> = sql`json_build_object(
     FROM renditions JOIN objects ON objects.id = renditions.object_id
     WHERE renditions.image_id = images.id), '[]'))`
 
+/** The images of what stands under the name `products`, in picture order. */
+export const imagesJson = sql<StoredImage[]>`
+  coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
+    FROM images WHERE images.product_id = products.id), '[]') AS images`
+
 /** The images of one product in picture order, and whose it is; undefined when there is no such product. */
 export async function selectImagesOfProduct(
   db: Executor,
   productId: string,
 ): Promise<{ images: StoredImage[]; userId: string } | undefined> {
   const { rows } = await sql<{ images: StoredImage[]; userId: string }>`
-    SELECT user_id AS "userId", coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
-      FROM images WHERE images.product_id = products.id), '[]') AS images
+    SELECT user_id AS "userId", ${imagesJson}
     FROM products WHERE id = ${productId}`.execute(db)
   return rows[0]
 }

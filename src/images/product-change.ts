@@ -58,7 +58,7 @@ export async function publishRenditions(
     ${insertEvent('image.ready', {})}`.execute(tx)
 }
 
-/** What these pictures (`status`) make of their product: `processingStatus` of a document, in SQL. */
+/** What these pictures (`status`) make of their product. */
 function derivedStatus(pictures: RawBuilder<unknown>): RawBuilder<string> {
   return sql`(
     SELECT CASE

@@ -1,9 +1,9 @@
 // From stored rows to what clients get: the document, and the response that is ready to be sent.
 
 import { createHash } from 'node:crypto'
-import type { ImageDocument, ImageStatus } from '../images/image.ts'
+import type { ImageDocument } from '../images/image.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
-import type { ProcessingStatus, ProductDocument, Representation } from './product.ts'
+import type { ProductDocument, Representation } from './product.ts'
 import type { StoredProduct } from './product-store.ts'
 
 /** Raised when the same rows come to be shown differently, so that no client keeps an old rendering. */
@@ -37,7 +37,7 @@ export function createPresenter(mediaUrls: MediaUrls): Presenter {
       product_price: Number(product.product_price),
       product_images: product.images.map((image) => image.source_url),
       compressed_product_images: images.flatMap(publishedUrls),
-      processing_status: processingStatus(product.images.map((image) => image.status)),
+      processing_status: product.processing_status,
       images,
       version: product.version,
       created_at: product.created_at,
@@ -73,10 +73,4 @@ export function saltOf({ base, signing = '' }: Pick<MediaUrls, 'base' | 'signing
     .update(JSON.stringify([REPRESENTATION_REVISION, base, signing]))
     .digest('base64url')
     .slice(0, 6)
-}
-
-export function processingStatus(images: readonly ImageStatus[]): ProcessingStatus {
-  if (images.some((status) => status !== 'ready' && status !== 'failed')) return 'processing'
-  if (images.every((status) => status === 'ready')) return 'completed'
-  return images.every((status) => status === 'failed') ? 'failed' : 'partial'
 }

@@ -3,10 +3,11 @@
 
 import { sql } from 'kysely'
 import type { Db } from '../database/database.ts'
+import { imagesJson } from '../images/image-store.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import type { ProductDocument } from './product.ts'
 import { createPresenter } from './product-document.ts'
-import { imagesJson, productColumns, type StoredProduct } from './product-store.ts'
+import { productColumns, type StoredProduct } from './product-store.ts'
 
 /** The largest legal products make pages of some 20 MB. */
 const PAGE_PRODUCTS = 200

@@ -7,10 +7,11 @@
 //   further   else the order, on and on until the page is full: neither rare nor near
 
 import { sql } from 'kysely'
+import { imagesJson } from '../images/image-store.ts'
 import type { ProductListQuery } from './product-list.ts'
 import { and, type Conditions } from './product-list-conditions.ts'
 import { asFarAsNeeded, keyOf, orderOf, type PageParts } from './product-list-order.ts'
-import { imagesJson, productColumns } from './product-store.ts'
+import { productColumns } from './product-store.ts'
 
 /** 20 of these are one page of a filter that one row in a hundred meets. */
 const NEAR = sql.lit(2_000)

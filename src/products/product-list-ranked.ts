@@ -1,11 +1,12 @@
 // Pages by relevance: the newest 10,000 matches, ranked.
 
 import { sql } from 'kysely'
+import { imagesJson } from '../images/image-store.ts'
 import type { ProductListQuery, ProductPosition } from './product-list.ts'
 import { and, type Conditions } from './product-list-conditions.ts'
 import { asFarAsNeeded, orderOf, type PageParts, values } from './product-list-order.ts'
 import { isCommon } from './product-list-sample.ts'
-import { imagesJson, productColumns } from './product-store.ts'
+import { productColumns } from './product-store.ts'
 
 const RANKED = sql.lit(10_000)
 

@@ -4,11 +4,12 @@ import { sql } from 'kysely'
 import type { Db } from '../database/database.ts'
 import { positionOfProduct } from '../events/log.ts'
 import type { Position } from '../events/position.ts'
+import { imagesJson } from '../images/image-store.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { ProductDocument } from './product.ts'
 import { createPresenter } from './product-document.ts'
-import { imagesJson, productColumns, type StoredProduct } from './product-store.ts'
+import { productColumns, type StoredProduct } from './product-store.ts'
 
 export interface ProductSnapshot {
   product: ProductDocument

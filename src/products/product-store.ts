@@ -7,9 +7,9 @@ import type { Timestamp } from '../database/tables.ts'
 import { currentEpoch } from '../events/epoch.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'
-import { imageJson, type StoredImage } from '../images/image-store.ts'
+import { imageJson, imagesJson, type StoredImage } from '../images/image-store.ts'
 import { milliseconds } from '../jobs/claim.ts'
-import type { IdempotencyKey } from './product.ts'
+import type { IdempotencyKey, ProcessingStatus } from './product.ts'
 import type { CheckedProduct } from './product-input.ts'
 
 /** A product as it is stored: prices as decimal text, pictures as references. */
@@ -19,6 +19,7 @@ export interface StoredProduct {
   product_name: string
   product_description: string
   product_price: string
+  processing_status: ProcessingStatus
   version: number
   edit: number
   /** Of the event log: version and edit count within it. */
@@ -30,11 +31,8 @@ export interface StoredProduct {
 
 /** Of a StoredProduct, from whatever stands under the name `products`; its pictures are `imagesJson`. */
 export const productColumns = sql`products.id, products.user_id, products.product_name, products.product_description,
-  products.product_price, products.version, products.edit, ${currentEpoch} AS epoch, products.created_at,
+  products.product_price, products.processing_status, products.version, products.edit, ${currentEpoch} AS epoch, products.created_at,
   products.updated_at`
-
-export const imagesJson = sql`coalesce((SELECT json_agg(${imageJson} ORDER BY images.position)
-  FROM images WHERE images.product_id = products.id), '[]') AS images`
 
 export async function selectProduct(db: Executor, id: string): Promise<StoredProduct | undefined> {
   const { rows } = await sql<StoredProduct>`

@@ -11,7 +11,6 @@ import type { ImageStatus } from '../../src/images/image.ts'
 import type { ImageJobPayload } from '../../src/images/image-job.ts'
 import type { ClaimedJob } from '../../src/jobs/job.ts'
 import type { ProductPatch, Representation } from '../../src/products/product.ts'
-import { processingStatus } from '../../src/products/product-document.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
 import {
   createPictureWork,
@@ -20,7 +19,7 @@ import {
   readJobOf,
   rendered,
 } from '../support/picture-work.ts'
-import { context, imageJob } from '../support/products.ts'
+import { context, imageJob, processingStatus } from '../support/products.ts'
 
 /** More by hand: EDIT_RUNS=1000. */
 const RUNS = Number(process.env.EDIT_RUNS ?? 30)

@@ -18,10 +18,9 @@ import {
 } from '../../src/images/image-moves.ts'
 import { selectImagesOfProduct } from '../../src/images/image-store.ts'
 import { lockProduct } from '../../src/images/product-change.ts'
-import { processingStatus } from '../../src/products/product-document.ts'
 import { createProducts, type ProductsWithCache } from '../../src/products/products.ts'
 import { describeOnEachDatabase, type TestDatabase } from '../support/database.ts'
-import { context, imageJob, mediaUrls, newProduct } from '../support/products.ts'
+import { context, imageJob, mediaUrls, newProduct, processingStatus } from '../support/products.ts'
 
 const RUNS = 25
 

@@ -78,6 +78,7 @@ const product: StoredProduct = {
   product_name: 'Lamp',
   product_description: '',
   product_price: '1',
+  processing_status: 'completed',
   version: 2,
   edit: 1,
   epoch: '0a1b2c3d',

@@ -1,9 +1,9 @@
 // Products for tests that start below the HTTP layer.
 
-import type { RequestContext } from '../../src/images/image.ts'
+import type { ImageStatus, RequestContext } from '../../src/images/image.ts'
 import { defineImageJob } from '../../src/images/image-job.ts'
 import { createMediaUrls } from '../../src/images/media-urls.ts'
-import type { NewProduct } from '../../src/products/product.ts'
+import type { NewProduct, ProcessingStatus } from '../../src/products/product.ts'
 
 export const imageJob = defineImageJob({ maxAttempts: 8, timeoutMs: 120_000 })
 
@@ -26,4 +26,11 @@ export function newProduct(changes: Partial<NewProduct> = {}): NewProduct {
     product_images: ['https://example.com/image1.jpg'],
     ...changes,
   }
+}
+
+/** What these pictures make of their product, told a second time: the statements of the catalogue say it in SQL. */
+export function processingStatus(images: readonly ImageStatus[]): ProcessingStatus {
+  if (images.some((status) => status !== 'ready' && status !== 'failed')) return 'processing'
+  if (images.every((status) => status === 'ready')) return 'completed'
+  return images.every((status) => status === 'failed') ? 'failed' : 'partial'
 }
