@@ -43,7 +43,7 @@ export interface SweepOptions {
   graceMs: number
   /** Default: TOMBSTONE_MS. */
   tombstoneMs?: number
-  /** Ends the sweep between two slices. */
+  /** Ends the sweep: files that are marked by then go with their tombstones. */
   signal?: AbortSignal
 }
 
@@ -55,32 +55,41 @@ export interface SweepReport {
   tombstones: number
 }
 
-/** One pass over all objects. Throws `storage_failed` at the end when some file could not be removed; the next pass tries again. */
+/**
+ * One pass over all objects. Throws `storage_failed`, at the end when a file could not be removed, at once when no
+ * file of a slice could: the storage is away. The next pass tries again.
+ */
 export async function sweepObjects(options: SweepOptions): Promise<SweepReport> {
-  const { db, storage, tombstoneMs = TOMBSTONE_MS, signal } = options
+  const { db, tombstoneMs = TOMBSTONE_MS, signal } = options
   const report: SweepReport = { files: 0, bytes: 0, tombstones: 0 }
-  const failures: unknown[] = []
+  let failure: { error: unknown } | undefined
+  const remove = async (objects: readonly SweptObject[]) => {
+    const { removed, ...result } = await removeFiles(options, objects)
+    failure ??= result.failure
+    if (result.failure && removed.length === 0) throw result.failure.error
+    return removed
+  }
   for await (const old of slices((after) =>
     readTombstones(db, { after, ageMs: tombstoneMs, limit: SLICE }),
   )) {
-    const removed = await removeFiles(storage, old, failures)
+    const removed = await remove(old)
     await deleteTombstones(
       db,
       removed.map(({ id }) => id),
     )
     report.tombstones += removed.length
-    if (signal?.aborted) break
+    if (signal?.aborted) return report
   }
   for await (const unused of slices((after) =>
     markSlice(db, { ...options, after, limit: SLICE }),
   )) {
-    for (const { bytes } of await removeFiles(storage, unused, failures)) {
+    for (const { bytes } of await remove(unused)) {
       report.files++
       report.bytes += bytes
     }
-    if (signal?.aborted) break
+    if (signal?.aborted) return report
   }
-  if (failures.length > 0) throw failures[0]
+  if (failure) throw failure.error
   return report
 }
 
@@ -99,24 +108,32 @@ async function* slices(
   }
 }
 
-/** Returns those whose files are gone now. */
+interface Removal {
+  /** Those whose files are gone now. */
+  removed: SweptObject[]
+  /** The first, of however many. */
+  failure: { error: unknown } | undefined
+}
+
 async function removeFiles(
-  storage: SweepOptions['storage'],
+  { storage, signal }: Pick<SweepOptions, 'storage' | 'signal'>,
   objects: readonly SweptObject[],
-  failures: unknown[],
-): Promise<SweptObject[]> {
-  const removed: SweptObject[] = []
+): Promise<Removal> {
+  const removal: Removal = { removed: [], failure: undefined }
   const waiting = objects.values()
   const work = async () => {
     for (const object of waiting) {
-      await storage.remove(object.key).then(
-        () => removed.push(object),
-        (error) => failures.push(error),
-      )
+      if (signal?.aborted) return
+      try {
+        await storage.remove(object.key)
+        removal.removed.push(object)
+      } catch (error) {
+        removal.failure ??= { error }
+      }
     }
   }
   await Promise.all(Array.from({ length: FILES_AT_ONCE }, work))
-  return removed
+  return removal
 }
 
 export interface SweeperOptions {

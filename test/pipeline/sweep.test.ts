@@ -78,6 +78,43 @@ describeOnEachDatabase('the sweep of stored files', (engine) => {
     assert.deepEqual(await areThere(keys), [false, false])
   })
 
+  /** Objects that nothing has referred to for long enough. */
+  const addUnused = (name: string, count: number) =>
+    sql`
+      INSERT INTO objects (key, source_sha256, recipe, state, touched_at, width, height, bytes, format, thumbhash)
+      SELECT ${name} || '/' || n || '.jpg', repeat('a', 64), ${name} || n, 'ready', now() - ${OLD}::interval,
+        1, 1, 1, 'jpeg', ''
+      FROM generate_series(1, ${count}::int) AS n`.execute(open.database.db)
+
+  test('one that is stopped ends with the files in hand', async () => {
+    await addUnused('stopped', 100)
+    const stopping = new AbortController()
+    const removed: string[] = []
+    const slow = {
+      remove: async (key: string) => {
+        removed.push(key)
+        stopping.abort()
+      },
+    }
+    const { signal } = stopping
+    const report = await sweepObjects({ db: open.database.db, storage: slow, graceMs, signal })
+    assert.ok(removed.length <= 8, String(removed.length))
+    assert.equal(report.files, removed.length)
+    await sql`DELETE FROM objects WHERE key LIKE 'stopped/%'`.execute(open.database.db)
+  })
+
+  test('one that can remove nothing goes no further', async () => {
+    await addUnused('away', 7_000)
+    const away = { remove: () => Promise.reject(new AppError('storage_failed', 'It is away.')) }
+    await assert.rejects(sweep(away), { code: 'storage_failed' })
+    const { rows } = await sql`
+      DELETE FROM objects WHERE key LIKE 'away/%' AND state <> 'going' RETURNING id`.execute(
+      open.database.db,
+    )
+    assert.ok(rows.length >= 2_000, String(rows.length))
+    await sql`DELETE FROM objects WHERE key LIKE 'away/%'`.execute(open.database.db)
+  })
+
   test('the file of a dropped picture goes, those that stay in the list stay', async () => {
     const product = await published(`${randomUUID()}.jpg`, `${randomUUID()}.jpg`)
     const keys = keysOf(product)
@@ -195,11 +232,7 @@ describeOnEachDatabase('the sweep of stored files', (engine) => {
 
   test('more than one slice is swept in one pass, and buried in one', async () => {
     const count = 12_345
-    await sql`
-      INSERT INTO objects (key, source_sha256, recipe, state, touched_at, width, height, bytes, format, thumbhash)
-      SELECT 'many/' || n || '.jpg', repeat('a', 64), 'many-' || n, 'ready', now() - interval '2 hours',
-        1, 1, 1, 'jpeg', ''
-      FROM generate_series(1, ${count}) AS n`.execute(open.database.db)
+    await addUnused('many', count)
     const removed = new Set<string>()
     const recording = { remove: async (key: string) => void removed.add(key) }
     const { files, bytes } = await sweep(recording)
