@@ -8,10 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { buildConnector } from 'undici'
 import { isAppError } from '../errors.ts'
+import { orAborted } from '../lib/deadline.ts'
 import type { AddressPolicy } from './address-policy.ts'
 import { connectFailure, dnsFailure, notPublic, tlsFailure } from './failures.ts'
 import type { Lookup } from './resolver.ts'
-import { unlessAborted } from './unless-aborted.ts'
 
 export interface ConnectorOptions {
   policy: AddressPolicy
@@ -74,7 +74,7 @@ async function resolve(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   try {
-    return await unlessAborted(lookup(host, { signal }), signal)
+    return await orAborted(lookup(host, { signal }), signal)
   } catch (error) {
     throw dnsFailure(host, error)
   }
