@@ -1,8 +1,8 @@
 // Listens for bells and runs jobs, at most so many at a time. A bell is answered, and with that
 // acknowledged, once its job is claimed or refused; from then on the lease watches over the job.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../database/database.ts'
+import { settlesWithin } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Queue } from '../queue/queue.ts'
 import { createAttempts } from './attempts.ts'
@@ -82,9 +82,9 @@ export function openWorker(options: WorkerOptions): Worker {
     const reservedMs = Math.min(HAND_BACK_MS, deadlineMs / 2)
     listening.abort()
     const finished = listened.then(intake.finish)
-    await within(deadlineMs - reservedMs, finished)
+    await settlesWithin(finished, deadlineMs - reservedMs)
     attempts.handBack(reservedMs / 2)
-    await within(reservedMs, finished)
+    await settlesWithin(finished, reservedMs)
     leaving.abort()
     if (attempts.count > 0) log.warn({ jobs: attempts.count }, 'jobs were left to their leases')
     await leases[Symbol.asyncDispose]()
@@ -95,10 +95,4 @@ export function openWorker(options: WorkerOptions): Worker {
     await closing
   }
   return { stop, [Symbol.asyncDispose]: () => stop({ deadlineMs: HAND_BACK_MS }) }
-}
-
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  const over = new AbortController()
-  await Promise.race([work, sleep(ms, undefined, { signal: over.signal }).catch(() => {})])
-  over.abort()
 }
