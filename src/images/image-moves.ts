@@ -9,7 +9,7 @@
 import { sql } from 'kysely'
 import type { Tx } from '../database/database.ts'
 import type { Timestamp } from '../database/tables.ts'
-import type { AttemptStage, ImageError } from './image.ts'
+import type { AttemptOutcome, AttemptStage, ImageError } from './image.ts'
 import { publishMove, publishRenditions } from './product-change.ts'
 
 interface ImageRef {
@@ -185,11 +185,9 @@ export async function dropAttempt(tx: Tx, claim: string, report: AttemptReport):
   await closeAttempt(claim, 'dropped', report, null).execute(tx)
 }
 
-type Outcome = 'ready' | 'retry_scheduled' | 'failed' | 'handed_back' | 'dropped'
-
 function closeAttempt(
   claim: string,
-  outcome: Outcome,
+  outcome: AttemptOutcome,
   report: AttemptReport | undefined,
   error: ImageError | null,
 ) {

@@ -9,6 +9,15 @@ export type ImageStatus = (typeof imageStatuses)[number]
 export const attemptStages = ['claim', 'download', 'inspect', 'render', 'store', 'settle'] as const
 export type AttemptStage = (typeof attemptStages)[number]
 
+export const attemptOutcomes = [
+  'ready',
+  'retry_scheduled',
+  'failed',
+  'handed_back',
+  'dropped',
+] as const
+export type AttemptOutcome = (typeof attemptOutcomes)[number]
+
 export interface ImageError {
   code: ImageErrorCode
   detail: string
@@ -49,7 +58,7 @@ export interface AttemptDocument {
   started_at: Timestamp
   finished_at: Timestamp | null
   /** How it ended; null while it runs. */
-  outcome: 'ready' | 'retry_scheduled' | 'failed' | 'handed_back' | 'dropped' | null
+  outcome: AttemptOutcome | null
   code: string | null
   http_status: number | null
   bytes: number | null

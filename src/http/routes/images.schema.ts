@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import { imageErrorCodes } from '../../errors.ts'
 import {
   type AttemptDocument,
+  attemptOutcomes,
   attemptStages,
   type ImageDocument,
   imageStatuses,
@@ -63,10 +64,7 @@ export const attemptSchema = Type.Object(
     stage,
     started_at: timestamp,
     finished_at: Type.Union([timestamp, Type.Null()]),
-    outcome: Type.Union([
-      Type.Enum(['ready', 'retry_scheduled', 'failed', 'handed_back', 'dropped']),
-      Type.Null(),
-    ]),
+    outcome: Type.Union([Type.Enum([...attemptOutcomes]), Type.Null()]),
     code: Type.Union([Type.String(), Type.Null()]),
     http_status: Type.Union([Type.Integer(), Type.Null()]),
     bytes: Type.Union([Type.Integer(), Type.Null()]),
