@@ -28,7 +28,10 @@ export interface Signals {
   readonly connected: boolean
 }
 
-/** The raw session of `Database.exclusive`: no observer, no named statements, no time limit of ours. */
+/**
+ * The raw session of `Database.exclusive`: no observer, no named statements, no time limit of the driver's. The
+ * server's own stays in force unless `work` lifts it.
+ */
 export interface RawSession {
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>
   /** Runs a whole file of statements. */
