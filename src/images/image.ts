@@ -68,6 +68,9 @@ export interface AttemptDocument {
   trace_id: string | null
 }
 
+/** The preset whose renditions are a product's `compressed_product_images`. */
+export const PUBLISHED_PRESET = 'default'
+
 /** Retries add to a picture's attempts without end; this is several rounds of them. */
 export const MAX_SHOWN_ATTEMPTS = 100
 

@@ -4,6 +4,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Tx } from '../database/database.ts'
 import type { EventType } from '../events/events.ts'
+import { PUBLISHED_PRESET } from './image.ts'
 
 /**
  * Locks the product for the rest of the transaction; false when it is gone. The order of locks is
@@ -82,7 +83,7 @@ export function selectPublished(
   return sql`
     SELECT coalesce(array_agg(${urlPrefix}::text || objects.key ORDER BY images.position), '{}') AS urls
     FROM images
-    JOIN renditions ON renditions.image_id = images.id AND renditions.preset = 'default'
+    JOIN renditions ON renditions.image_id = images.id AND renditions.preset = ${PUBLISHED_PRESET}
     JOIN objects ON objects.id = renditions.object_id
     WHERE images.product_id = ${productId}`
 }

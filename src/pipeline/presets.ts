@@ -1,6 +1,7 @@
 // What renditions are made: rows of data, the default one fixed by the product's contract.
 
 import { createHash } from 'node:crypto'
+import { PUBLISHED_PRESET } from '../images/image.ts'
 
 export interface Preset {
   name: string
@@ -13,7 +14,7 @@ export interface Preset {
 }
 
 export const presets: readonly Preset[] = [
-  { name: 'default', format: 'jpeg', width: 800, height: 600, quality: 75 },
+  { name: PUBLISHED_PRESET, format: 'jpeg', width: 800, height: 600, quality: 75 },
 ]
 
 /** Raised when the same preset comes to mean other pixels (another resampling, another encoder). */
