@@ -1,11 +1,13 @@
 // The chain of wrappers that a picture child is started through. Hosts differ in what they allow (a
 // container refuses namespaces, BusyBox has no setpriv), so each wrapper is tried once, the whole chain is
-// tried with the real child, and what works is kept. The environment of a child holds nothing of ours.
+// tried with the real child, and what works is kept for good: a failure that passes is not to weaken it.
+// The environment of a child holds nothing of ours.
 
 import { execFile } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { isAppError } from '../errors.ts'
 import type { ChildCommand } from './render-child.ts'
 
 /** What a sandbox may hold; what is missing on a host is named in its log. docs/sandbox.md says what to do. */
@@ -61,12 +63,15 @@ const probeTimeoutMs = 5_000
 export interface SandboxSearch<T> {
   program: ChildProgram
   bounds: ChildBounds
-  /** Starts the real child by a command; throws when that does not work. */
+  /** Starts the real child by a command; throws when that does not work, `render_timeout` when it takes too long. */
   attempt(command: ChildCommand): Promise<T>
   signal: AbortSignal
 }
 
-/** Finds the strongest chain that works here. Throws the first error when not even the bare child works. */
+/**
+ * Finds the strongest chain that works here. Throws the first error when not even the bare child works, and
+ * `render_timeout` at once: that a child is slow says that the host is busy, not what it refuses.
+ */
 export async function findSandbox<T>({
   program,
   bounds,
@@ -75,13 +80,17 @@ export async function findSandbox<T>({
 }: SandboxSearch<T>): Promise<{ sandbox: Sandbox; result: T }> {
   const layers = await Promise.all(layersFor(bounds).map(workingVariants))
   let firstError: unknown
-  for (const chain of chainsOf(layers)) {
+  const best = layers.map((layer) => layer[0])
+  // The best one twice, as the first child that dies may do so for want of a process or of memory.
+  for (const chain of [best, best, ...weakened(best, layers)]) {
     signal.throwIfAborted()
     const command = commandOf(chain, program)
     try {
       const result = await attempt(command)
-      return { sandbox: describe(chain, command, firstError), result }
+      const reason = chain === best ? undefined : firstError
+      return { sandbox: describe(chain, command, reason), result }
     } catch (error) {
+      if (isAppError(error, 'render_timeout')) throw error
       firstError ??= error
     }
   }
@@ -183,10 +192,8 @@ async function locate(tool: string): Promise<string | undefined> {
   return undefined
 }
 
-/** The best of each layer; then, in case they do not work together, with one weakened; then none. */
-function* chainsOf(layers: readonly Layer[]): Generator<Chain> {
-  const best = layers.map((layer) => layer[0])
-  yield best
+/** In case the best of each layer do not work together: with one weakened; then none. */
+function* weakened(best: Chain, layers: readonly Layer[]): Generator<Chain> {
   for (const [at, layer] of layers.entries()) {
     if (layer.length === 0) continue
     for (const weaker of [...layer.slice(1), undefined]) yield best.with(at, weaker)
@@ -220,13 +227,13 @@ function commandOf(chain: Chain, { script, args, readable }: ChildProgram): Chil
   }
 }
 
-function describe(chain: Chain, command: ChildCommand, firstError: unknown): Sandbox {
+function describe(chain: Chain, command: ChildCommand, reason: unknown): Sandbox {
   const held = new Set(chain.flatMap((wrapper) => wrapper?.holds ?? []))
   return {
     command,
     holds: protections.filter((protection) => held.has(protection)),
     missing: protections.filter((protection) => !held.has(protection)),
-    reason: firstError === undefined ? undefined : String(firstError),
+    reason: reason === undefined ? undefined : String(reason),
   }
 }
 

@@ -11,6 +11,7 @@ import { join, relative } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { AppError } from '../../src/errors.ts'
 import type { ChildCommand } from '../../src/pipeline/render-child.ts'
 import { findSandbox, protections, unprivilegedId } from '../../src/pipeline/sandbox.ts'
 import { eventually } from '../support/eventually.ts'
@@ -137,6 +138,33 @@ describe('where a wrapper does not work', () => {
     }
     const search = findSandbox({ program: noArgs, bounds, attempt, signal: unaborted })
     await assert.rejects(search, /attempt 1$/)
+  })
+})
+
+describe('what passes does not weaken the sandbox', () => {
+  const find = (attempt: (command: ChildCommand) => Promise<void>) =>
+    findSandbox({ program: program([]), bounds, attempt, signal: unaborted })
+
+  test('a first child that dies is started once more by the same command', async () => {
+    const tried: ChildCommand[] = []
+    const { sandbox } = await find(async (command) => {
+      if (tried.push(command) === 1) throw new AppError('render_crashed', 'killed')
+    })
+    const { sandbox: full } = await find(async () => {})
+    assert.deepEqual(tried, [full.command, full.command])
+    assert.deepEqual(sandbox, full)
+  })
+
+  test('a child that takes too long ends the search, whenever it comes', async () => {
+    for (const slow of [1, 2, 3]) {
+      let tried = 0
+      const search = find(async () => {
+        const code = ++tried === slow ? 'render_timeout' : 'render_crashed'
+        throw new AppError(code, 'no child came of it')
+      })
+      await assert.rejects(search, { code: 'render_timeout' })
+      assert.equal(tried, slow)
+    }
   })
 })
 
