@@ -157,7 +157,7 @@ function moveFor(
         return move && { move }
       }
     case 'failed': {
-      const verdict: Verdict = judge(handler, ending.error, log)
+      const verdict: Verdict = judge(ending.error, { handler, job, log })
       return async (tx) => {
         const locked = await lockClaimed(tx, job)
         if (!locked) return undefined

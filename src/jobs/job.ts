@@ -133,9 +133,10 @@ export interface JobHandler<P = unknown> {
   run(job: ClaimedJob<P>, context: JobContext): Promise<Settlement>
   /**
    * Turns what `run` or the settlement threw into failure and rule. Also given what the engine found:
-   * a JobTimeout, or an AppError `worker_lost` for a lease that ran out.
+   * a JobTimeout, or an AppError `worker_lost` for a lease that ran out. `job` is the
+   * very object that `run` was given, where this process ran it.
    */
-  classify(error: unknown): { failure: JobFailure; rule: FailureRule }
+  classify(job: ClaimedJob<P>, error: unknown): { failure: JobFailure; rule: FailureRule }
   /** The job goes back to pending and is due at `dueAt`. */
   onRetryScheduled(tx: Tx, job: ClaimedJob<P>, failure: JobFailure, dueAt: Timestamp): Promise<void>
   /** The job is dead. */

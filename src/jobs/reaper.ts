@@ -107,7 +107,7 @@ async function reclaim(
     await buryUnreadable(tx, job, handler)
     return () => log.error({ ...attemptFields({ job, bound }), ...unreadable }, 'a job is dead')
   }
-  const verdict = judge(handler, workerLost(job.worker), log)
+  const verdict = judge(workerLost(job.worker), { handler, job, log })
   const move = await fail(tx, { job, locked, handler, verdict, bounds })
   return () => tell({ job, bound }, { move, failure: verdict.failure }, log)
 }

@@ -171,15 +171,16 @@ async function failToStart(
 ): Promise<boolean> {
   const { bound } = candidate
   const { handler } = bound
-  const verdict = judge(handler, error, log)
   try {
     const failed = await database.transaction(async (tx) => {
       const job = await claim(tx, { ...candidate, ...options })
       const locked = job && (await lockClaimed(tx, job))
-      return locked && { job, move: await fail(tx, { job, locked, handler, verdict, bounds }) }
+      if (!locked) return undefined
+      const verdict = judge(error, { handler, job, log })
+      const move = await fail(tx, { job, locked, handler, verdict, bounds })
+      return { job, move, failure: verdict.failure }
     })
-    if (failed)
-      tell({ job: failed.job, bound }, { move: failed.move, failure: verdict.failure }, log)
+    if (failed) tell({ job: failed.job, bound }, failed, log)
     return true
   } catch (defect) {
     if (isAppError(defect, 'unavailable')) throw defect

@@ -3,12 +3,15 @@
 import { AppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Verdict } from './fail.ts'
-import type { JobFailure, JobHandler } from './job.ts'
+import type { ClaimedJob, JobFailure, JobHandler } from './job.ts'
 
 /** Never throws: a handler that cannot judge a failure has it retried, and counted. */
-export function judge(handler: JobHandler, error: unknown, log: Logger): Verdict {
+export function judge(
+  error: unknown,
+  { handler, job, log }: { handler: JobHandler; job: ClaimedJob; log: Logger },
+): Verdict {
   try {
-    return handler.classify(error)
+    return handler.classify(job, error)
   } catch (defect) {
     log.error({ err: defect }, 'a handler could not classify a failure')
     const failure = {

@@ -3,8 +3,7 @@
 
 import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AttemptStage } from '../images/image.ts'
-import { failureRule, isImageError } from '../images/image-failures.ts'
+import { failureRule } from '../images/image-failures.ts'
 import type { ImageJobPayload } from '../images/image-job.ts'
 import {
   type AttemptReport,
@@ -55,18 +54,12 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
   const { stages, hosts, presets, spoolDirectory, urlPrefix, onChanged, log } = options
   /** What a running attempt has reached. The reaper, which acts for a lost worker, finds none. */
   const progressOf = new WeakMap<Job, Progress>()
-  const originOf = new WeakMap<Error, { job: Job; stage: AttemptStage }>()
   const reportOf = (job: Job) => progressOf.get(job)?.report()
 
   const work = async (job: Job, progress: Progress, context: JobContext): Promise<StagesResult> => {
     const path = join(spoolDirectory, job.claim)
     try {
       return await stages.run({ url: job.payload.sourceUrl, path, progress, ...context })
-    } catch (error) {
-      const { stage } = progress.report()
-      const failure = toImageError(error, stage)
-      originOf.set(failure, { job, stage })
-      throw failure
     } finally {
       // Not there after a failed download. What cannot be removed now goes at a later start.
       await unlink(path).catch(() => {})
@@ -112,12 +105,11 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
       return settle(job, progress, result)
     },
 
-    classify: (error) => {
-      const lost = isImageError(error) && error.code === 'worker_lost'
-      const known = toImageError(error, 'settle')
-      const { job, stage } = originOf.get(known) ?? { stage: lost ? 'claim' : 'settle' }
+    classify: (job, error) => {
+      const stage = reportOf(job)?.stage ?? 'claim'
+      const known = toImageError(error, stage)
       const rule = failureRule(known)
-      logCauses(log, known, { ...(job && fieldsOf(job)), stage }, rule)
+      logCauses(log, known, { ...fieldsOf(job), stage }, rule)
       return { failure: toJobFailure(known, stage), rule }
     },
 

@@ -125,7 +125,7 @@ export function record({ timeoutMs, rule, ...behaviour }: Behaviour = {}): Recor
   const handler: JobHandler<TestPayload> = {
     onClaimed: async () => true,
     run: async () => async () => 'done',
-    classify: (error) => ({
+    classify: (_job, error) => ({
       failure: { code: codeOf(error), detail: String(error), retryable: true },
       rule: rule ?? { retryable: true, counts: true },
     }),

@@ -11,10 +11,11 @@ import { sql } from 'kysely'
 import pino from 'pino'
 import type { Database } from '../../src/database/database.ts'
 import { AppError } from '../../src/errors.ts'
+import { bindJob, bindJobs } from '../../src/jobs/bind.ts'
 import type { Worker } from '../../src/jobs/worker.ts'
 import { presets } from '../../src/pipeline/presets.ts'
 import type { Renderer } from '../../src/pipeline/renderer.ts'
-import { createStages } from '../../src/pipeline/stages.ts'
+import { createStages, type Stages, type StagesResult } from '../../src/pipeline/stages.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { handQueue, startWorker } from '../jobs/support.ts'
@@ -34,7 +35,7 @@ import {
   versionsTold,
 } from '../support/picture-work.ts'
 import { jpeg } from '../support/pictures.ts'
-import { context } from '../support/products.ts'
+import { context, imageJob } from '../support/products.ts'
 import { openTestRenderer } from '../support/renderer.ts'
 
 describeOnEachDatabase('the image job', (engine) => {
@@ -207,12 +208,50 @@ describeOnEachDatabase('the image job', (engine) => {
       const job = (await work.claim(imageIds[0]!))!
       assert.equal(await work.fail(job, cause), 'retry_scheduled')
       const image = await imageOf(work, id)
-      assert.deepEqual([image.error?.code, image.attempts], [code, attempts])
+      assert.deepEqual(
+        [image.error?.code, image.error?.stage, image.attempts],
+        [code, 'claim', attempts],
+      )
       assert.ok(!image.error?.detail.includes('x is not'), 'what only the log should say')
       assert.ok(image.next_attempt_at)
       await work.process(imageIds[0]!)
       const ready = await imageOf(work, id)
       assert.deepEqual([ready.status, ready.attempts, ready.error], ['ready', attempts + 1, null])
+    }
+  })
+
+  test('an attempt that is left behind is a failure of the stage that it hangs in', async () => {
+    const hanging = [
+      ['download', 'download_timeout', 1],
+      ['render', 'render_timeout', 1],
+      ['store', 'storage_failed', 0],
+    ] as const
+    for (const [stage, code, attempts] of hanging) {
+      const stages: Stages = {
+        begin: rowStages(database).begin,
+        run: ({ progress }) => {
+          progress.enter(stage)
+          return Promise.withResolvers<StagesResult>().promise
+        },
+      }
+      const work = createPictureWork({ database, stages })
+      const queue = handQueue()
+      await using _worker = startWorker(database, {
+        queue,
+        jobs: bindJobs(bindJob({ ...imageJob, timeoutMs: 20 }, work.handler)),
+        settings: { graceMs: 20 },
+      })
+      const { id, imageIds } = await startProduct(work)
+      await queue.ring((await readJobOf(database.db, imageIds[0]!)).id)
+      const image = await eventually(async () => {
+        const current = await imageOf(work, id)
+        assert.equal(current.status, 'retry_scheduled')
+        return current
+      })
+      assert.deepEqual(
+        [image.error?.code, image.error?.stage, image.attempts],
+        [code, stage, attempts],
+      )
     }
   })
 

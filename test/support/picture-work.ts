@@ -130,7 +130,7 @@ export function createPictureWork({
       return () => database.transaction((tx) => settle(tx, job, settlement))
     },
     fail: async (job, error) => {
-      const verdict = handler.classify(error)
+      const verdict = handler.classify(job, error)
       return await database.transaction(async (tx) => {
         const locked = await lockClaimed(tx, job)
         if (!locked) return undefined
