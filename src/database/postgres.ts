@@ -17,7 +17,7 @@ export interface PostgresOptions {
   connection: pg.ClientConfig
   /** Sessions at most, besides the one for signals. */
   poolSize: number
-  /** How long to wait for a session, whether the pool is empty or the server silent. */
+  /** How long to wait for a session: for one that is lent, for a log-in, and for the first answer after it. */
   acquireTimeoutMs?: number
   /** After this the server ends a statement; one of ours takes milliseconds. */
   statementTimeoutMs?: number
@@ -48,7 +48,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   const pool = new pg.Pool({
     ...config,
     max: options.poolSize,
-    onConnect: (client) => settle(client, statementTimeoutMs),
+    onConnect: (client) => settle(client, { statementTimeoutMs, timeoutMs: acquireTimeoutMs }),
   })
   // A session can break at any time, idle or lent. The pool replaces the one, the next statement
   // reports the other; without a listener either would end the process.
@@ -83,13 +83,18 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
  * a statement and not as startup parameters, which PgBouncer refuses. (In PgBouncer's transaction
  * mode they stay with whichever server session ran this: there, give them to the role by ALTER ROLE.)
  * `jit` is off because compiling costs more than any of our statements takes: 16 → 140 ms measured.
+ * Limited like the log-in before it: a pooler lets in although the server behind it is gone.
  */
-async function settle(client: pg.ClientBase, statementTimeoutMs: number): Promise<void> {
-  await client.query(`
+async function settle(
+  client: pg.ClientBase,
+  { statementTimeoutMs, timeoutMs }: { statementTimeoutMs: number; timeoutMs: number },
+): Promise<void> {
+  const text = `
     SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'; SET jit = off;
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = ${statementTimeoutMs};
-    SET idle_in_transaction_session_timeout = ${statementTimeoutMs}`)
+    SET idle_in_transaction_session_timeout = ${statementTimeoutMs}`
+  await client.query({ text, query_timeout: timeoutMs } as pg.QueryConfig)
 }
 
 /**

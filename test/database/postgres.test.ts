@@ -247,6 +247,31 @@ describeWithPostgresServer('PostgreSQL', () => {
     await waiting
   })
 
+  test('a session that is let in and then not answered is waited for as long as any other', async () => {
+    await using pooler = await startPooler(server.port)
+    const url = new URL(server.url)
+    url.port = String(pooler.port)
+    const connection = { connectionString: url.href }
+    await using database = await open({ connection, acquireTimeoutMs: 500 })
+    const finish = Promise.withResolvers<void>()
+    const entered = Promise.withResolvers<void>()
+    const holding = database.transaction(async () => {
+      entered.resolve()
+      await finish.promise
+    })
+    await entered.promise
+    pooler.pause()
+    const startedAt = performance.now()
+    await assert.rejects(sql`SELECT 1`.execute(database.db), isUnavailable)
+    const refusedMs = performance.now() - startedAt
+    pooler.resume()
+    finish.resolve()
+    await Promise.allSettled([holding])
+    // Before a server is suspected of silence, and long before a statement may end.
+    assert.ok(refusedMs < 5_000, `${refusedMs} ms of 500`)
+    await database.ping()
+  })
+
   test('a table that changes its shape under a named statement costs one answer', async () => {
     await using database = await open({ poolSize: 1 })
     const { db } = database
