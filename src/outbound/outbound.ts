@@ -36,8 +36,6 @@ export interface OutboundResponse extends Disposable {
   body: AsyncIterable<readonly Uint8Array[]>
   /** False where the body simply ends with its connection: nobody can tell then whether it is whole. */
   isEndAnnounced: boolean
-  /** Where the answer came from in the end. */
-  url: string
 }
 
 export interface Outbound extends AsyncDisposable {
@@ -165,7 +163,6 @@ function fileOf(
     headers,
     body: translated(answer, url, signal),
     isEndAnnounced: isEndAnnounced(headers),
-    url: url.href,
     [Symbol.dispose]: () => discard(answer, place),
   }
 }
