@@ -24,8 +24,6 @@ export interface Signals {
   send(channel: Channel): void
   /** Calls `wake` after each signal until disposed, and when signals may have been missed. `wake` must not throw. */
   listen(channel: Channel, wake: () => void): Disposable
-  /** True while signals of other processes arrive; always true where there are no others. */
-  readonly connected: boolean
 }
 
 /**

@@ -9,7 +9,6 @@ export function createLocalSignals(): Signals {
   for (const channel of channels) listeners.set(channel, new Set())
   const pending = new Set<Channel>()
   return {
-    connected: true,
     send: (channel) => {
       if (pending.has(channel)) return
       pending.add(channel)

@@ -78,9 +78,6 @@ export async function openPostgresSignals(
   const running = run()
   await attempted.promise
   return {
-    get connected() {
-      return courier !== undefined
-    },
     listen: local.listen,
     send: (channel) => {
       local.send(channel)

@@ -197,7 +197,6 @@ describeOnEachDatabase('the database port', (engine) => {
   describe('signals', () => {
     test('many signals wake a listener once, and none after it was disposed', async () => {
       const { signals } = open.database
-      assert.equal(signals.connected, true)
       let wakes = 0
       const listening = signals.listen('jobs', () => wakes++)
       for (let i = 0; i < 100; i++) signals.send('jobs')
