@@ -8,7 +8,6 @@ import {
   PostgresQueryCompiler,
 } from 'kysely'
 import { encodeParameters } from '../src/database/parameters.ts'
-import type { Tables } from '../src/database/tables.ts'
 import { defineImageJob } from '../src/images/image-job.ts'
 import { insertProduct } from '../src/products/product-store.ts'
 
@@ -38,7 +37,7 @@ export async function pgbenchScript(pictures: number): Promise<string> {
 
 async function catchInsert(pictures: number) {
   let caught: { text: string; values: (string | null)[] } | undefined
-  const db = new Kysely<Tables>({
+  const db = new Kysely<unknown>({
     dialect: {
       createAdapter: () => new PostgresAdapter(),
       createDriver: () => new DummyDriver(),

@@ -2,12 +2,11 @@
 // Both adapters speak through the same Kysely dialect, run the same SQL and return the same types.
 
 import type { Kysely, Transaction } from 'kysely'
-import type { Tables } from './tables.ts'
 
-/** Runs one statement outside any transaction. */
-export type Db = Kysely<Tables>
+/** Runs one statement outside any transaction. Statements are written in SQL, so Kysely knows no tables. */
+export type Db = Kysely<unknown>
 /** Runs statements inside the transaction that handed it out. */
-export type Tx = Transaction<Tables>
+export type Tx = Transaction<unknown>
 /** Either: for statements that may stand alone or be part of something. */
 export type Executor = Db | Tx
 

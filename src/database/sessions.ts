@@ -9,7 +9,6 @@ import { withDeadline } from '../lib/deadline.ts'
 import type { Database, RawSession, Signals } from './database.ts'
 import { encodeParameters } from './parameters.ts'
 import { isSessionLost, toAppError, unavailable } from './sql-errors.ts'
-import type { Tables } from './tables.ts'
 
 export interface SqlResult {
   /** The first word of what the server says was done: `COMMIT` of a failed transaction is `ROLLBACK`. */
@@ -81,7 +80,7 @@ export function createDatabase(options: SessionsOptions): Database {
     connect: async () => toDialectClient(await connect(), onStatement),
     end: () => pool.end(),
   }
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: dialectPool }) })
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: dialectPool }) })
 
   return {
     engine,

@@ -253,14 +253,12 @@ describeOnEachDatabase('products over HTTP', (engine) => {
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
     const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01`, 'x-request-id': 'traced-1' }
     await post(api.app, sample, headers)
-    const { rows } = await api.database.database.db
-      .selectFrom('jobs')
-      .selectAll()
-      .execute()
-      .then((all) => ({ rows: all as { trace: string; payload: { requestId: string } }[] }))
-    const job = rows.find(({ payload }) => payload.requestId === 'traced-1')
+    const { rows } = await sql<{ trace: string }>`
+      SELECT trace FROM jobs WHERE payload ->> 'requestId' = 'traced-1'`.execute(
+      api.database.database.db,
+    )
     assert.match(
-      job?.trace ?? '',
+      rows[0]?.trace ?? '',
       new RegExp(`^00-${traceId}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`),
     )
     const line = api.lines.find(({ request_id }) => request_id === 'traced-1')
