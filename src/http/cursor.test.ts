@@ -16,6 +16,9 @@ const places: [ProductSort, ProductPosition][] = [
   ['product_name', ['žluť "\\ 🙂'.repeat(20), position[1] ?? '']],
   ['relevance', ['0.6079271', ...position, ...position]],
   ['relevance', ['1e-20', ...position, ...position]],
+  ['relevance', ['0', ...position, ...position]],
+  ['relevance', ['1e-45', ...position, ...position]],
+  ['relevance', ['9.99e-40', ...position, ...position]],
 ]
 for (const [sort, place] of places) {
   test(`a cursor leads back to its place, at full precision: ${sort} ${place[0]?.slice(0, 20)}`, () => {
@@ -100,6 +103,12 @@ const impossible: [ProductSort, ProductPosition][] = [
   ['product_name', ['\ud800', id]],
   ['relevance', ['Infinity', createdAt, id, createdAt, id]],
   ['relevance', ['1e999', createdAt, id, createdAt, id]],
+  ['relevance', ['9e99', createdAt, id, createdAt, id]],
+  ['relevance', ['1e38', createdAt, id, createdAt, id]],
+  ['relevance', ['9e-99', createdAt, id, createdAt, id]],
+  ['relevance', ['1e-46', createdAt, id, createdAt, id]],
+  ['relevance', [`0.${'0'.repeat(400)}1`, createdAt, id, createdAt, id]],
+  ['relevance', ['-1', createdAt, id, createdAt, id]],
   ['relevance', ['0.5', createdAt, id]],
 ]
 for (const [sort, place] of impossible) {

@@ -71,8 +71,14 @@ const isOfKind: Readonly<Record<ValueKind, (value: string) => boolean>> = {
   timestamp: isTimestamp,
   decimal: (value) => /^\d{1,10}\.\d{2}$/.test(value),
   name: (value) => value.isWellFormed() && !value.includes('\0'),
-  rank: (value) => /^\d(\.\d+)?(e-\d{1,2})?$/.test(value),
+  rank: (value) => /^\d(\.\d+)?(e-\d{1,2})?$/.test(value) && isReal(value),
   id: isUuid,
+}
+
+/** PostgreSQL's `real` refuses what would be infinite in it, or 0 without being 0. */
+function isReal(value: string): boolean {
+  const real = Math.fround(Number(value))
+  return Number.isFinite(real) && (real !== 0 || /^[0.]+(e|$)/.test(value))
 }
 
 /** A moment that exists: not 30 February. */
