@@ -105,6 +105,11 @@ function fieldError(error: ErrorObject): FieldError {
       const detail = `must be of type ${[params.type].flat().join(' or ')}`
       return { pointer: instancePath, code: keyword, detail }
     }
+    case 'enum': {
+      const values: string[] = params.allowedValues
+      const detail = `must be ${values.length > 1 ? 'one of ' : ''}${values.join(', ')}`
+      return { pointer: instancePath, code: keyword, detail }
+    }
     case 'pattern':
       // A regular expression is no sentence: the schema says what it stands for.
       return {

@@ -348,6 +348,20 @@ describe('a body that', () => {
   })
 })
 
+test('a value that is none of a few is told which they are', async () => {
+  for (const [query, detail] of [
+    ['include=foo', 'must be total'],
+    ['processing_status=foo', 'must be one of completed, processing, partial, failed'],
+    [
+      'sort=foo',
+      'must be one of -created_at, created_at, product_price, -product_price, product_name, -product_name, relevance',
+    ],
+  ]) {
+    const { errors } = (await api.app.inject(`/products?${query}`)).json()
+    assert.equal(errors[0].detail, detail)
+  }
+})
+
 describe('a list query with', () => {
   const cases: [query: string, Refusal][] = [
     ['limit=abc', invalid(['/limit', 'type'])],
