@@ -22,13 +22,25 @@ export function createMethodTable(): MethodTable {
       patterns.set(pattern, entry)
     },
     allowed: (path) => {
-      // As the router does: a slash at the end makes no difference.
-      const known = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+      const known = asRouted(path)
+      if (known === undefined) return undefined
       const found = [...patterns.values()].filter(({ matches }) => matches.test(known))
       if (found.length === 0) return undefined
       const methods = new Set(found.flatMap((entry) => [...entry.methods]))
       return order.filter((method) => method === 'OPTIONS' || methods.has(method))
     },
+  }
+}
+
+/**
+ * As the router reads a path: a slash at the end makes no difference, and one that is encoded belongs
+ * to its segment. Undefined for a path that cannot be decoded, which names nothing.
+ */
+function asRouted(path: string): string | undefined {
+  try {
+    return decodeURI(path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path)
+  } catch {
+    return undefined
   }
 }
 
@@ -38,7 +50,7 @@ function matcher(pattern: string): RegExp {
     .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
     .replace(/:\w+/g, '[^/]+')
     .replace('*', '.+')
-  return new RegExp(`^${source}$`)
+  return new RegExp(`^${source}$`, 's')
 }
 
 /**

@@ -43,6 +43,24 @@ test('a slash at the end makes no difference', async () => {
   assert.equal((await api.app.inject('/products/?limit=1')).json().data.length, 1)
 })
 
+test('percent-encoded letters are the letters, whatever the method', async () => {
+  const refused = await api.app.inject({ method: 'DELETE', url: '/%70roducts' })
+  assert.equal((await api.app.inject('/%70roducts')).statusCode, 200)
+  assert.equal(refused.statusCode, 405)
+  assert.equal(refused.headers.allow, 'GET, HEAD, POST, PUT, OPTIONS')
+  const asked = await api.app.inject({ method: 'OPTIONS', url: `/%70roducts/${id}/%69mages` })
+  assert.deepEqual([asked.statusCode, asked.headers.allow], [204, 'GET, HEAD, OPTIONS'])
+})
+
+test('a slash that is percent-encoded belongs to its segment, whatever the method', async () => {
+  for (const method of ['GET', 'DELETE'] as const) {
+    const products = await api.app.inject({ method, url: `/products%2f${id}` })
+    assert.equal(products.statusCode, 404)
+  }
+  const refused = await api.app.inject({ method: 'POST', url: '/products/a%2fimages' })
+  assert.equal(refused.headers.allow, 'GET, HEAD, PUT, PATCH, DELETE, OPTIONS')
+})
+
 test('two slashes are another path', async () => {
   for (const url of ['/products//', '//products', `/products//${id}`]) {
     assert.equal((await api.app.inject(url)).statusCode, 404, url)
