@@ -2,7 +2,6 @@
 // Credentials that a browser adds by itself are never asked for: clients of this API send their own.
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { App } from './app.ts'
 import type { MethodTable } from './methods.ts'
 import { pathOf } from './request-log.ts'
 import { vary } from './vary.ts'
@@ -40,12 +39,18 @@ const accepted = [
 /** Two hours: no browser keeps the answer to a preflight for longer. */
 const MAX_AGE = '7200'
 
-/** `origins` as browsers write them, or `*` among them for every page. Without any nothing is added. */
-export function allowOrigins(app: App, origins: readonly string[], table: MethodTable): void {
-  if (origins.length === 0) return
+/** Says in an answer which page may read it. */
+export type AllowOrigin = (request: FastifyRequest, reply: FastifyReply) => void
+
+/** `origins` as browsers write them, or `*` among them for every page. Undefined without any: nothing is said. */
+export function createAllowOrigin(
+  origins: readonly string[],
+  table: MethodTable,
+): AllowOrigin | undefined {
+  if (origins.length === 0) return undefined
   const isForAll = origins.includes('*')
   const known = new Set(origins)
-  app.addHook('onRequest', (request, reply, done) => {
+  return (request, reply) => {
     const { origin } = request.headers
     // Also for who sends no origin: a cache must not give that answer to a page.
     if (!isForAll) vary(reply, 'Origin')
@@ -54,8 +59,7 @@ export function allowOrigins(app: App, origins: readonly string[], table: Method
       if (isPreflight(request)) allowRequest(request, reply, table)
       else reply.header('access-control-expose-headers', exposed)
     }
-    done()
-  })
+  }
 }
 
 function isPreflight({ method, headers }: FastifyRequest): boolean {

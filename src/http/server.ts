@@ -19,7 +19,7 @@ import type { ProductSnapshots } from '../products/product-snapshots.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { App } from './app.ts'
 import { compressAnswers } from './compression.ts'
-import { allowOrigins } from './cors.ts'
+import { type AllowOrigin, createAllowOrigin } from './cors.ts'
 import { createErrorHandler } from './error-handler.ts'
 import { defaultStreamLimits, type StreamLimits } from './event-stream.ts'
 import { acceptJsonBodies, BODY_LIMIT } from './json-body.ts'
@@ -114,7 +114,8 @@ type AppOptions = Pick<ServerOptions, 'health' | 'log' | 'timeouts' | 'corsOrigi
 function createApp(options: AppOptions): App {
   const { health, log } = options
   const table = createMethodTable()
-  const app: App = Fastify(fastifyOptions(options, table))
+  const allowOrigin = createAllowOrigin(options.corsOrigins ?? [], table)
+  const app: App = Fastify(fastifyOptions(options, table, allowOrigin))
   app.decorate('isStopping', () => health.isStopping())
   app.decorateRequest('traceparent', '')
   acceptJsonBodies(app)
@@ -127,7 +128,12 @@ function createApp(options: AppOptions): App {
     throw notFound()
   })
   app.addHook('onRoute', ({ method, url }) => table.add(method, url))
-  allowOrigins(app, options.corsOrigins ?? [], table)
+  if (allowOrigin) {
+    app.addHook('onRequest', (request, reply, done) => {
+      allowOrigin(request, reply)
+      done()
+    })
+  }
   addRequestHooks(app, options, table)
   app.server.on('connect', createConnectHandler(log, table))
   // Comes instead of the request when it expects what Node does not know; refused where all are.
@@ -190,6 +196,7 @@ function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
 function fastifyOptions(
   { log, timeouts }: AppOptions,
   table: MethodTable,
+  allowOrigin: AllowOrigin | undefined,
 ): FastifyHttpOptions<RawServerDefault> {
   const { headersMs, requestMs, idleMs, keepAliveMs, checkMs } = { ...defaultTimeouts, ...timeouts }
   const handleError = createErrorHandler(log)
@@ -219,8 +226,10 @@ function fastifyOptions(
     // While stopping, connections that are still open get real answers, and `Connection: close`.
     return503OnClosing: false,
     clientErrorHandler: createClientErrorHandler(log, table),
+    // Comes instead of the hooks: what these say of any answer is said here too.
     frameworkErrors: (error, request, reply) => {
       setCommonHeaders(request, reply)
+      allowOrigin?.(request, reply)
       handleError(error, request, reply)
       logRequest(log, request, reply)
     },

@@ -107,6 +107,7 @@ describe('with origins that are named', () => {
     for (const [method, url, status] of [
       ['GET', '/nothing', 404],
       ['GET', '/products/1', 404],
+      ['GET', '/products/%zz', 404],
       ['DELETE', '/products', 405],
       ['GET', '/products?limit=x', 400],
       ['POST', '/products', 400],
@@ -118,6 +119,8 @@ describe('with origins that are named', () => {
       })
       assert.equal(statusCode, status)
       assert.equal(headers['access-control-allow-origin'], SHOP)
+      assert.match(String(headers.vary), /^Origin\b/)
+      assert.ok(headers['access-control-expose-headers'])
     }
   })
 
