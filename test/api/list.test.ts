@@ -111,6 +111,16 @@ describeOnEachDatabase('lists over HTTP', (engine) => {
     assert.notEqual(changed.headers.etag, etag)
   })
 
+  test('the links of a list that is asked for without parameters have none but the cursor', async () => {
+    const links = String((await get('/products')).headers.link)
+    assert.equal(links, '</api/v1/products>; rel="first"')
+    const cut = String((await get('/products?limit=1')).headers.link)
+    assert.match(
+      cut,
+      /^<\/api\/v1\/products\?limit=1&cursor=[\w-]+>; rel="next", <\/api\/v1\/products\?limit=1>; rel="first"$/,
+    )
+  })
+
   test('HEAD answers as GET, without the list', async () => {
     const shown = await get('/products?limit=1')
     const head = await api.app.inject({ method: 'HEAD', url: '/products?limit=1' })

@@ -116,11 +116,14 @@ function linkOf({ cursor: _, ...query }: ListQuery, nextCursor: string | null): 
     name,
     String(value),
   ])
-  const first = new URLSearchParams(parameters)
-  const links = [`<${BASE}/products?${first}>; rel="first"`]
+  const links = [`<${addressOf(parameters)}>; rel="first"`]
   if (nextCursor !== null) {
-    const next = new URLSearchParams([...parameters, ['cursor', nextCursor]])
-    links.unshift(`<${BASE}/products?${next}>; rel="next"`)
+    links.unshift(`<${addressOf([...parameters, ['cursor', nextCursor]])}>; rel="next"`)
   }
   return links.join(', ')
+}
+
+function addressOf(parameters: [string, string][]): string {
+  const query = new URLSearchParams(parameters)
+  return query.size > 0 ? `${BASE}/products?${query}` : `${BASE}/products`
 }
