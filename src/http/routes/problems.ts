@@ -6,7 +6,7 @@ import { notFound } from '../methods.ts'
 import { isProblemCode, statuses, titles } from '../problem.ts'
 import { answers, problemKindSchema, problemParams } from './problems.schema.ts'
 
-export const guide = {
+const guide = {
   malformed_json: {
     meaning: 'The body of the request cannot be parsed as JSON, or is not encoded in UTF-8.',
     remedy:

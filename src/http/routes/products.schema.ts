@@ -4,6 +4,7 @@
 import { Type } from 'typebox'
 import { type ProductDocument, processingStatuses } from '../../products/product.ts'
 import { MAX_PICTURES, MAX_PRICE } from '../../products/product-input.ts'
+import { MAX_WAIT_SECONDS } from '../prefer.ts'
 import { exampleNewProduct, exampleProduct } from './examples.ts'
 import { image, timestamp } from './images.schema.ts'
 import { reference } from './problems.schema.ts'
@@ -70,8 +71,7 @@ export const newProductSchema = Type.Object(
 
 export const prefer = Type.Optional(
   Type.String({
-    description:
-      '`wait=N` answers once all pictures are settled, or after N seconds (30 at most); `Preference-Applied` says that it was done. What is not understood is ignored.',
+    description: `\`wait=N\` answers once all pictures are settled, or after N seconds (${MAX_WAIT_SECONDS} at most); \`Preference-Applied\` says that it was done. What is not understood is ignored.`,
     examples: ['wait=10'],
   }),
 )
