@@ -35,12 +35,14 @@ export interface EventStream {
 export interface EventStreams {
   /** Answers 200 with an open stream. Throws `unavailable` when too many are open or the server closes. */
   open(request: FastifyRequest, reply: FastifyReply): EventStream
+  /** Answers HEAD: as `open` would, without a stream. */
+  answerHead(reply: FastifyReply): void
   readonly size: number
   /** Ends all at once, also those whose readers take their time, and refuses further ones. */
   close(): void
 }
 
-export const streamHeaders = {
+const streamHeaders = {
   'content-type': 'text/event-stream',
   'cache-control': 'no-store',
   // Asks nginx and its like to pass on each event as it comes.
@@ -53,15 +55,18 @@ const RETRY_MS = { least: 1_000, spread: 4_000 }
 export function createEventStreams(log: Logger, limits: StreamLimits): EventStreams {
   const streams = new Set<Stream>()
   let closing = false
+  const assertRoom = () => {
+    if (closing) throw new AppError('unavailable', 'The server is shutting down.')
+    if (streams.size >= limits.maxStreams) {
+      throw new AppError('unavailable', 'Too many event streams are open.')
+    }
+  }
   return {
     get size() {
       return streams.size
     },
     open: (request, reply) => {
-      if (closing) throw new AppError('unavailable', 'The server is shutting down.')
-      if (streams.size >= limits.maxStreams) {
-        throw new AppError('unavailable', 'Too many event streams are open.')
-      }
+      assertRoom()
       const stream = new Stream(request, reply, {
         log,
         limits,
@@ -71,11 +76,21 @@ export function createEventStreams(log: Logger, limits: StreamLimits): EventStre
       stream.start()
       return stream
     },
+    answerHead: (reply) => {
+      assertRoom()
+      writeHead(reply).end()
+    },
     close: () => {
       closing = true
       for (const stream of streams) stream.cutShort()
     },
   }
+}
+
+/** Not through the framework: what it would do to an answer (measure, compress) is not for this one. */
+function writeHead(reply: FastifyReply): ServerResponse {
+  reply.headers(streamHeaders).hijack()
+  return reply.raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders)
 }
 
 interface StreamOptions {
@@ -104,10 +119,7 @@ class Stream implements EventStream {
   }
 
   start(): void {
-    const raw = this.#raw
-    // Not through the framework: what it would do to an answer (measure, compress) is not for this one.
-    this.#reply.headers(streamHeaders).hijack()
-    raw.writeHead(200, this.#reply.getHeaders() as OutgoingHttpHeaders)
+    const raw = writeHead(this.#reply)
     // The client may have left while its place was looked up.
     if (raw.closed) {
       this.#onClose()

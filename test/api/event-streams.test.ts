@@ -39,6 +39,8 @@ describe('open streams', () => {
     await using refused = await open('/events')
     assert.equal(refused.status, 503)
     assert.ok(Number(refused.headers['retry-after']) >= 1)
+    const head = await api.app.inject({ method: 'HEAD', url: '/events' })
+    assert.equal(head.statusCode, 503)
 
     await api.app.inject({ method: 'DELETE', url: `/products/${id}` })
     await eventually(() => {

@@ -237,12 +237,39 @@ describe('on the wire', () => {
   test('HEAD answers without a stream', async () => {
     const id = await create()
     for (const path of ['/events', `/products/${id}/events`]) {
-      const response = await api.app.inject({ method: 'HEAD', url: path })
-      assert.equal(response.statusCode, 200)
-      assert.equal(response.headers['content-type'], 'text/event-stream')
+      const response = await fetch(`${url}${path}`, { method: 'HEAD' })
+      assert.equal(response.status, 200)
+      assert.equal(response.headers.get('content-type'), 'text/event-stream')
+      assert.equal(response.headers.get('cache-control'), 'no-store')
+      assert.equal(response.headers.get('content-length'), null)
+      assert.ok(response.headers.get('x-request-id'))
     }
-    const none = await api.app.inject({ method: 'HEAD', url: '/products/nothing/events' })
-    assert.equal(none.statusCode, 404)
+  })
+
+  test('HEAD refuses what GET refuses, and knows what was missed of a product that is gone', async () => {
+    const id = await create()
+    await using stream = await openStream(`${url}/products/${id}/events`)
+    const [snapshot] = await stream.has(1)
+    await remove(id)
+    await stream.ended
+    const headers = { 'last-event-id': snapshot?.id ?? '' }
+    for (const [path, status, sent] of [
+      ['/events?after=zzz', 400, {}],
+      [`/events?user_id=${'u'.repeat(129)}`, 400, {}],
+      [`/products/${id}/events?after=zzz`, 400, {}],
+      ['/products/nothing/events', 404, {}],
+      [`/products/${id}/events`, 404, {}],
+      [`/products/${id}/events`, 200, headers],
+      [`/products/${id}/events?after=${snapshot?.id}`, 200, {}],
+    ] as const) {
+      const [get, head] = await Promise.all(
+        ['GET', 'HEAD'].map((method) => fetch(`${url}${path}`, { method, headers: sent })),
+      )
+      await get?.body?.cancel()
+      assert.deepEqual([get?.status, head?.status], [status, status], path)
+      assert.equal(head?.headers.get('content-type'), get?.headers.get('content-type'))
+      assert.equal(head?.headers.get('content-length'), get?.headers.get('content-length'))
+    }
   })
 
   test('comments keep it alive, and carry no id', async () => {

@@ -12,12 +12,7 @@ import type { Logger } from '../../observability/logger.ts'
 import type { ProductSnapshot, ProductSnapshots } from '../../products/product-snapshots.ts'
 import type { App } from '../app.ts'
 import { eventFrame, resync, snapshotFrame } from '../event-frames.ts'
-import {
-  streamHeaders as answerHeaders,
-  createEventStreams,
-  type EventStream,
-  type StreamLimits,
-} from '../event-stream.ts'
+import { createEventStreams, type EventStream, type StreamLimits } from '../event-stream.ts'
 import {
   eventStream,
   eventsQuery,
@@ -54,6 +49,7 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
     done()
   })
   const serve = async (request: StreamRequest, reply: FastifyReply, source: Source) => {
+    if (request.method === 'HEAD') return streams.answerHead(reply)
     const start = startOf(request)
     const stream = streams.open(request, reply)
     try {
@@ -69,7 +65,6 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
   app.get(
     '/events',
     {
-      exposeHeadRoute: false,
       schema: {
         tags,
         operationId: 'followEvents',
@@ -83,12 +78,10 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
     },
     async (request, reply) => await serve(request, reply, everything(feed, request.query.user_id)),
   )
-  app.head('/events', { schema: { hide: true } }, (_request, reply) => answerHead(reply))
 
   app.get(
     '/products/:id/events',
     {
-      exposeHeadRoute: false,
       schema: {
         tags,
         operationId: 'followProduct',
@@ -106,14 +99,6 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
       const source = oneProduct(snapshots, request.params.id.toLowerCase(), found)
       if (!found) await assertHasEnding(feed, source, startOf(request))
       await serve(request, reply, source)
-    },
-  )
-  app.head(
-    '/products/:id/events',
-    { schema: { params: productParams, hide: true } },
-    async ({ params }, reply) => {
-      if (!(await snapshots.read(params.id))) throw noSuchProduct()
-      return answerHead(reply)
     },
   )
 }
@@ -194,10 +179,6 @@ const NOWHERE: Position = { epoch: '', id: 0 }
 function startOf({ headers, query }: StreamRequest): Position | undefined {
   const text = headers['last-event-id']?.toString() || query.after
   return text === undefined ? undefined : (parsePosition(text) ?? NOWHERE)
-}
-
-function answerHead(reply: FastifyReply): FastifyReply {
-  return reply.headers(answerHeaders).send()
 }
 
 function noSuchProduct(): AppError {
