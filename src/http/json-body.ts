@@ -2,7 +2,7 @@
 // takes none ignores what it is sent, whatever that is.
 
 import { TextDecoder } from 'node:util'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { AppError } from '../errors.ts'
 import { jsonErrorOffset } from '../lib/json-error.ts'
 
@@ -23,19 +23,27 @@ export function acceptJsonBodies(app: FastifyInstance): void {
     [...patchTypes],
     { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
     async (request: FastifyRequest, body: Buffer) => {
-      if (!takesBody(request)) return undefined
       checkType(request)
       checkEncoding(request)
       return parseJson(body)
     },
   )
   app.addContentTypeParser('*', async (request: FastifyRequest) => {
-    if (takesBody(request)) throw otherTypeThan(typesOf(request))
+    throw otherTypeThan(typesOf(request))
+  })
+  app.addHook('onRoute', (route) => {
+    // GET and HEAD are never asked for one.
+    const isRead = [route.method].flat().every((method) => method === 'GET' || method === 'HEAD')
+    if (!isRead && route.schema?.body === undefined) route.preParsing = ignoreBody
   })
 }
 
-function takesBody(request: FastifyRequest): boolean {
-  return request.routeOptions.schema?.body !== undefined
+/** By these the framework knows of a body, and judges it. What nobody reads, Node drops after the answer. */
+const bodyFields = ['content-type', 'content-length', 'transfer-encoding'] as const
+
+const ignoreBody: preParsingHookHandler = ({ raw }, _reply, _payload, done) => {
+  for (const name of bodyFields) delete raw.headers[name]
+  done()
 }
 
 /** A merge patch says what a PATCH does anyway; as a whole resource it would be misread. */

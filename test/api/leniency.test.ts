@@ -1,13 +1,17 @@
 // What clients write in several ways and mean the same by.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
-import { openApi, post, sample, type TestApi } from '../support/api.ts'
+import { listen, openApi, post, raw, sample, type TestApi } from '../support/api.ts'
 
 let api: TestApi
+let port: number
 let id: string
 before(async () => {
   api = await openApi()
+  port = await listen(api.app)
   id = (await post(api.app, sample)).json().id
 })
 after(() => api[Symbol.asyncDispose]())
@@ -83,4 +87,36 @@ test('who accepts no JSON gets JSON: it is all there is, and better than nothing
     const created = await post(api.app, sample, { accept })
     assert.equal(created.statusCode, 201)
   }
+})
+
+test('a route that takes no body ignores what it is sent, whatever that is', async () => {
+  const bodies: [header: string, body: string][] = [
+    ['Content-Type: ;', 'x'],
+    ['Content-Type: foo', '{'],
+    ['Content-Type: text/plain', '\0'],
+    ['Content-Type: application/json; charset=latin1', '{'],
+    ['Content-Type: application/json', ' '.repeat(1_100_000)],
+    ['X-Type: none', 'x'],
+  ]
+  for (const [header, body] of bodies) {
+    const product = (await post(api.app, { ...sample, product_images: [] })).json()
+    const send = (request: string) =>
+      raw(
+        port,
+        `${request} HTTP/1.1\r\nHost: x\r\n${header}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+      )
+    const both = (status: number) => new RegExp(`^HTTP/1.1 ${status} [^]*HTTP/1.1 200 OK`)
+    assert.match(await send('POST /images/1/retry'), both(404), header)
+    assert.match(await send(`POST /products/${product.id}/images/retry`), both(409), header)
+    assert.match(await send(`DELETE /products/${product.id}`), both(204), header)
+  }
+})
+
+test('a body without an end that nobody takes holds up no answer', async () => {
+  const socket = connect(port, '127.0.0.1')
+  socket.write('DELETE /products/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx')
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+  assert.match(String(answer), /^HTTP\/1\.1 404 /)
 })
