@@ -3,10 +3,10 @@
 // unfinished. No text is an error.
 
 import { type RawBuilder, sql } from 'kysely'
+import { LONGEST_SEARCH } from './product-list.ts'
 
-/** Beyond these a search only costs time: every word is looked up, and weighed in 10,000 products. */
+/** Beyond these, as beyond `LONGEST_SEARCH`, a search only costs time: every word is looked up, and weighed in 10,000 products. */
 const MAX_WORDS = 32
-const MAX_CHARACTERS = 1_000
 
 export interface SearchWords {
   /** For `websearch_to_tsquery`. */
@@ -18,7 +18,7 @@ export interface SearchWords {
 }
 
 export function parseWords(typed: string): SearchWords {
-  const words = typed.slice(0, MAX_CHARACTERS).match(/-*"[^"]*"|[^\s"]+/g) ?? []
+  const words = typed.slice(0, LONGEST_SEARCH).match(/-*"[^"]*"|[^\s"]+/g) ?? []
   const used = words.slice(0, MAX_WORDS)
   const text = used.join(' ')
   const last = used.pop()

@@ -30,6 +30,9 @@ export interface ProductFilter {
 /** Characters. A trigram index finds three and more; for fewer it would read all of itself. */
 export const SHORTEST_NAME_SEARCH = 3
 
+/** Characters, in code units: what follows in a search for words does not count. */
+export const LONGEST_SEARCH = 1_000
+
 export type ValueKind = 'timestamp' | 'decimal' | 'name' | 'rank' | 'id'
 
 /**

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { ProductDocument } from '../../src/products/product.ts'
-import { openApi, post, sample, type TestApi } from '../support/api.ts'
+import { listen, openApi, post, sample, type TestApi } from '../support/api.ts'
 import { describeOnEachDatabase } from '../support/database.ts'
 
 describeOnEachDatabase('lists over HTTP', (engine) => {
@@ -194,6 +194,49 @@ describeOnEachDatabase('lists over HTTP', (engine) => {
       errors.map((error: { pointer: string }) => error.pointer),
       ['/product_name', '/sort'],
     )
+  })
+
+  test('the answer to the longest search can be read, and leads on', async () => {
+    const origin = `http://127.0.0.1:${await listen(api.app)}`
+    const user_id = '🙂'.repeat(128)
+    const product_name = '🙂'.repeat(200)
+    for (const _ of [1, 2]) {
+      await post(api.app, { ...sample, user_id, product_name, product_description: 'chair' })
+    }
+    const searches = [
+      { q: `chair ${'('.repeat(5_000)}` },
+      { q: `chair ${'('.repeat(5_000)}`, sort: 'relevance' },
+      { q: `chair or ${'木'.repeat(1_000)}`, user_id, product_name, sort: 'product_name' },
+    ]
+    for (const search of searches) {
+      const parameters = new URLSearchParams({ ...search, limit: '1' })
+      const first = await fetch(`${origin}/products?${parameters}`)
+      const link = first.headers.get('link') ?? ''
+      assert.equal(first.status, 200)
+      const page = (await first.json()) as { data: ProductDocument[]; next_cursor: string }
+      const next = /<([^>]*)>; rel="next"/.exec(link)?.[1] ?? assert.fail(link)
+      const byCursor = new URLSearchParams({ ...search, cursor: page.next_cursor })
+      for (const path of [next, `/products?${byCursor}`]) {
+        const second = await fetch(`${origin}${path}`)
+        assert.equal(second.status, 200, await second.clone().text())
+        const { data } = (await second.json()) as { data: ProductDocument[] }
+        assert.notDeepEqual(data, page.data)
+      }
+      // What else there is in a link is bounded, too.
+      assert.ok(link.length < 15_000, String(link.length))
+      assert.equal(link.length < 8_192, link.includes('rel="first"'))
+    }
+  })
+
+  test('a link names what counts of a search, cut between characters', async () => {
+    const linked = async (q: string) => {
+      const { headers } = await get(`/products?${new URLSearchParams({ q })}`)
+      const [, query = ''] = /\?([^>]*)>; rel="first"/.exec(String(headers.link)) ?? []
+      return new URLSearchParams(query).get('q')
+    }
+    assert.equal(await linked('('.repeat(4_000)), '('.repeat(1_000))
+    assert.equal(await linked(`${'🙂'.repeat(1_000)}`), '🙂'.repeat(500))
+    assert.equal(await linked(`a${'🙂'.repeat(1_000)}`), `a${'🙂'.repeat(499)}`)
   })
 
   test('10,000 characters are a search like any other', async () => {

@@ -36,7 +36,8 @@ export const answerHeaders = {
     examples: [`/api/v1/products/${EXAMPLE_PRODUCT_ID}`],
   }),
   Link: text({
-    description: 'The pages `next` and `first` (RFC 8288).',
+    description:
+      'The pages `next` and `first` (RFC 8288). Without `first` where both together are too long.',
     examples: [
       '</api/v1/products?limit=20&cursor=WyIy>; rel="next", </api/v1/products?limit=20>; rel="first"',
     ],

@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { FieldError } from '../../errors.ts'
 import {
+  LONGEST_SEARCH,
   type ProductFilter,
   type ProductLists,
   type ProductPage,
@@ -19,6 +20,9 @@ import { answers } from './problems.schema.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, productPage, productQuery } from './product-list.schema.ts'
 
 type ListQuery = Static<typeof productQuery>
+
+/** Bytes. Clients and proxies take header fields of 16 KiB in all, some only half of that. */
+const MAX_LINKS = 8_192
 
 export function registerProductListRoute(app: App, lists: ProductLists): void {
   app.get(
@@ -49,9 +53,10 @@ export function registerProductListRoute(app: App, lists: ProductLists): void {
 
 async function listProducts(
   lists: ProductLists,
-  { query, headers }: FastifyRequest<{ Querystring: ListQuery }>,
+  { query: asked, headers }: FastifyRequest<{ Querystring: ListQuery }>,
   reply: FastifyReply,
 ) {
+  const query = withoutIdleWords(asked)
   const { limit = DEFAULT_LIMIT, cursor } = query
   const list = listOf(query)
   const page = await lists.list({
@@ -66,6 +71,14 @@ async function listProducts(
   reply.headers({ 'cache-control': 'no-cache', etag, link: linkOf(query, nextCursor) })
   if (noneMatchFails(headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.header('content-type', 'application/json; charset=utf-8').send(body)
+}
+
+/** Links repeat the query, and any text is one: only as much of it as the search looks at. */
+function withoutIdleWords(query: ListQuery): ListQuery {
+  if (query.q === undefined) return query
+  const cut = query.q.slice(0, LONGEST_SEARCH)
+  // Not half of a surrogate pair.
+  return { ...query, q: cut.isWellFormed() ? cut : cut.slice(0, -1) }
 }
 
 function listOf(query: ListQuery): ProductListKey {
@@ -110,17 +123,16 @@ function bodyOf({ data, total }: ProductPage, nextCursor: string | null): Buffer
   )
 }
 
-/** RFC 8288: the first page of this query, and the next one if there is one. */
+/** RFC 8288: the next page of this query if there is one, and the first one where both are not too long. */
 function linkOf({ cursor: _, ...query }: ListQuery, nextCursor: string | null): string {
   const parameters = Object.entries(query).map(([name, value]): [string, string] => [
     name,
     String(value),
   ])
-  const links = [`<${addressOf(parameters)}>; rel="first"`]
-  if (nextCursor !== null) {
-    links.unshift(`<${addressOf([...parameters, ['cursor', nextCursor]])}>; rel="next"`)
-  }
-  return links.join(', ')
+  const first = `<${addressOf(parameters)}>; rel="first"`
+  if (nextCursor === null) return first
+  const next = `<${addressOf([...parameters, ['cursor', nextCursor]])}>; rel="next"`
+  return next.length + first.length > MAX_LINKS ? next : `${next}, ${first}`
 }
 
 function addressOf(parameters: [string, string][]): string {
