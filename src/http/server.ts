@@ -41,6 +41,7 @@ import { registerProductEditRoutes } from './routes/product-edits.ts'
 import { registerProductListRoute } from './routes/product-list.ts'
 import { registerProductRoutes } from './routes/products.ts'
 import { createClientErrorHandler, createConnectHandler } from './socket-errors.ts'
+import { createResponseClass } from './stopping-response.ts'
 import { createValidatorCompiler } from './validation.ts'
 
 /** Milliseconds a client may take. */
@@ -158,7 +159,6 @@ function addRequestHooks(app: App, options: AppOptions, table: MethodTable): voi
   const { health, log, drainMs = 0 } = options
   app.addHook('onRequest', (request, reply, done) => {
     setCommonHeaders(request, reply)
-    if (app.isStopping()) reply.header('connection', 'close')
     const refusal = refusalOf(request)
     if (refusal) sendProblem(reply, refusal.error, refusal.status)
     else if (!request.is404) done()
@@ -194,7 +194,7 @@ function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 function fastifyOptions(
-  { log, timeouts }: AppOptions,
+  { log, health, timeouts }: AppOptions,
   table: MethodTable,
   allowOrigin: AllowOrigin | undefined,
 ): FastifyHttpOptions<RawServerDefault> {
@@ -222,6 +222,7 @@ function fastifyOptions(
       connectionsCheckingInterval: checkMs,
       maxHeaderSize: 16_384,
       requireHostHeader: false,
+      ServerResponse: createResponseClass(() => health.isStopping()),
     },
     // While stopping, connections that are still open get real answers, and `Connection: close`.
     return503OnClosing: false,

@@ -146,6 +146,7 @@ describeOnEachDatabase('Prefer: wait', (engine) => {
     const closing = stopping.app.close()
     const answer = await waited
     assert.equal(answer.status, 201)
+    assert.equal(answer.headers.get('connection'), 'close')
     assert.equal(
       ((await answer.json()) as { processing_status: string }).processing_status,
       'processing',
