@@ -33,7 +33,9 @@ async function open(): Promise<{ socket: Socket; answer: Promise<string> }> {
   const received: Buffer[] = []
   socket.on('data', (bytes) => received.push(bytes))
   socket.on('error', () => {})
-  const answer = once(socket, 'close').then(() => Buffer.concat(received).toString())
+  // Not by `once`: a write after the server has closed is an error that it would throw.
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  const answer = closed.then(() => Buffer.concat(received).toString())
   await once(socket, 'connect')
   return { socket, answer }
 }
