@@ -40,7 +40,7 @@ import { registerProblemRoutes } from './routes/problems.ts'
 import { registerProductEditRoutes } from './routes/product-edits.ts'
 import { registerProductListRoute } from './routes/product-list.ts'
 import { registerProductRoutes } from './routes/products.ts'
-import { createClientErrorHandler, createConnectHandler } from './socket-errors.ts'
+import { createSocketErrors, type SocketErrors } from './socket-errors.ts'
 import { createResponseClass } from './stopping-response.ts'
 import { createValidatorCompiler } from './validation.ts'
 
@@ -116,7 +116,9 @@ function createApp(options: AppOptions): App {
   const { health, log } = options
   const table = createMethodTable()
   const allowOrigin = createAllowOrigin(options.corsOrigins ?? [], table)
-  const app: App = Fastify(fastifyOptions(options, table, allowOrigin))
+  const { idleMs } = { ...defaultTimeouts, ...options.timeouts }
+  const socketErrors = createSocketErrors({ log, table, answersMs: idleMs })
+  const app: App = Fastify(fastifyOptions(options, allowOrigin, socketErrors))
   app.decorate('isStopping', () => health.isStopping())
   app.decorateRequest('traceparent', '')
   acceptJsonBodies(app)
@@ -136,7 +138,7 @@ function createApp(options: AppOptions): App {
     })
   }
   addRequestHooks(app, options, table)
-  app.server.on('connect', createConnectHandler(log, table))
+  app.server.on('connect', socketErrors.onConnect)
   // Comes instead of the request when it expects what Node does not know; refused where all are.
   app.server.on('checkExpectation', (...exchange) => app.server.emit('request', ...exchange))
   return app
@@ -195,8 +197,8 @@ function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
 
 function fastifyOptions(
   { log, health, timeouts }: AppOptions,
-  table: MethodTable,
   allowOrigin: AllowOrigin | undefined,
+  socketErrors: SocketErrors,
 ): FastifyHttpOptions<RawServerDefault> {
   const { headersMs, requestMs, idleMs, keepAliveMs, checkMs } = { ...defaultTimeouts, ...timeouts }
   const handleError = createErrorHandler(log)
@@ -226,7 +228,7 @@ function fastifyOptions(
     },
     // While stopping, connections that are still open get real answers, and `Connection: close`.
     return503OnClosing: false,
-    clientErrorHandler: createClientErrorHandler(log, table),
+    clientErrorHandler: socketErrors.onClientError,
     // Comes instead of the hooks: what these say of any answer is said here too.
     frameworkErrors: (error, request, reply) => {
       setCommonHeaders(request, reply)

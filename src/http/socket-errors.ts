@@ -1,8 +1,9 @@
 // What never becomes a request: broken HTTP, endless headers, methods that the parser does not know,
-// clients that take too long. They get a problem like everybody else, written to the socket by hand.
+// clients that take too long. They get a problem like everybody else, written to the socket by hand; but
+// never while a request before them is still to be answered: the client would take it for that answer.
 
 import { randomUUID } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ProblemCode } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -26,34 +27,87 @@ interface Refusal {
   allow?: string[]
 }
 
+export interface SocketErrorsOptions {
+  log: Logger
+  table: MethodTable
+  /** How long the answers to the requests before may take, where nothing else bounds them. */
+  answersMs: number
+}
+
+/** No method that the parser knows is longer. */
+const LONGEST_METHOD = 16
+
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP\/1\.[01]\r?\n/
 
-/** For `clientErrorHandler`: answers, logs and closes. */
-export function createClientErrorHandler(log: Logger, table: MethodTable) {
-  return (error: ClientError, socket: Socket): void => {
-    if (error.code === 'ECONNRESET' || !socket.writable || hasAnswerUnderWay(socket)) {
-      socket.destroy()
-      return
-    }
-    refuse(socket, refusalOf(error, table), log)
+export interface SocketErrors {
+  /** For `clientErrorHandler`: answers, logs and closes. */
+  onClientError(error: ClientError, socket: Socket): void
+  /** For the server's `connect` event: we are no proxy. */
+  onConnect(request: { url?: string | undefined }, socket: Socket): void
+}
+
+export function createSocketErrors(options: SocketErrorsOptions): SocketErrors {
+  const { log, table } = options
+  const endAfterAnswers = createEnding(options)
+  return {
+    onClientError: (error, socket) => {
+      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+      else if (answerDueOn(socket)) endAfterAnswers(socket, error.code)
+      else refuse(socket, refusalOf(error, table), log)
+    },
+    onConnect: ({ url }, socket) => {
+      // Node has let go of it: nobody else listens.
+      socket.on('error', () => socket.destroy())
+      if (answerDueOn(socket)) endAfterAnswers(socket, 'CONNECT')
+      else refuse(socket, unknownMethod('CONNECT', url ?? '', table), log)
+    },
   }
 }
 
-/** For the server's `connect` event: we are no proxy. */
-export function createConnectHandler(log: Logger, table: MethodTable) {
-  return ({ url }: { url?: string | undefined }, socket: Socket): void =>
-    refuse(socket, unknownMethod('CONNECT', url ?? '', table), log)
+/** Lets the answers to the requests before go out whole, then ends the connection. What else comes is ignored. */
+function createEnding({ log, answersMs }: SocketErrorsOptions) {
+  const ending = new WeakSet<Socket>()
+  return (socket: Socket, reason: string): void => {
+    // The parser says so of every packet that follows.
+    if (ending.has(socket)) return
+    ending.add(socket)
+    log.info({ reason }, 'what followed a request was refused: its connection ends')
+    const timer = setTimeout(() => socket.destroy(), answersMs)
+    socket.once('close', () => clearTimeout(timer))
+    endOnceAnswered(socket)
+  }
+}
+
+function endOnceAnswered(socket: Socket): void {
+  const answer = answerDueOn(socket)
+  // By then the answer to the next of several requests has taken its place.
+  if (answer) answer.once('close', () => endOnceAnswered(socket))
+  else socket.destroySoon()
+}
+
+/** The answer that has to come next on this connection, when its request needs nothing more of the client. */
+function answerDueOn(socket: Socket): ServerResponse | undefined {
+  // Where Node itself looks; it has no other name for it.
+  const { _httpMessage: answer } = socket as { _httpMessage?: ServerResponse | null }
+  if (!answer) return undefined
+  const { complete, readableFlowing } = answer.req
+  const isWaitingForBody = !complete && readableFlowing !== null
+  return answer.headersSent || !isWaitingForBody ? answer : undefined
 }
 
 function refusalOf({ code, rawPacket, bytesParsed }: ClientError, table: MethodTable): Refusal {
   const packet = Buffer.isBuffer(rawPacket) ? rawPacket.toString('latin1') : ''
+  const taken = packet.slice(0, bytesParsed)
   switch (code) {
     case 'HPE_INVALID_METHOD': {
-      const [, method, url] = REQUEST_LINE.exec(packet) ?? []
+      // It may have failed within the method, up to where another one begins alike.
+      const begun = /[A-Z-]*$/.exec(taken.slice(-LONGEST_METHOD))?.[0] ?? ''
+      const line = packet.slice(taken.length - begun.length)
+      const [, method, url] = REQUEST_LINE.exec(line) ?? []
       return method && url ? unknownMethod(method, url, table) : { error: notHttp() }
     }
     case 'HPE_HEADER_OVERFLOW':
-      return isBeyondAddress(packet.slice(0, bytesParsed))
+      return isBeyondAddress(taken)
         ? refusal('too_large', 'The header fields are too large.', 431)
         : refusal('too_large', 'The address is too long.', 414)
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -103,10 +157,4 @@ function refuse(socket: Socket, { error, status, allow }: Refusal, log: Logger):
     { route: null, status: problem.status, code: problem.code, request_id: problem.request_id },
     'request refused',
   )
-}
-
-/** Bytes of ours in the middle of another answer would be taken for a part of it. Node itself looks here. */
-function hasAnswerUnderWay(socket: Socket): boolean {
-  const { _httpMessage: message } = socket as { _httpMessage?: { headersSent?: boolean } | null }
-  return message?.headersSent === true
 }

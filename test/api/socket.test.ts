@@ -5,13 +5,13 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
-import { listen, openApi, raw, sample, type TestApi } from '../support/api.ts'
+import { listen, openApi, post, raw, sample, type TestApi } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 
 let api: TestApi
 let port: number
 before(async () => {
-  api = await openApi({ timeouts: { headersMs: 300, requestMs: 600, checkMs: 50 } })
+  api = await openApi({ timeouts: { headersMs: 300, requestMs: 600, checkMs: 50, idleMs: 5_000 } })
   port = await listen(api.app)
 })
 after(() => api[Symbol.asyncDispose]())
@@ -125,13 +125,100 @@ test('fields that do not fit are no long address because they come in parts', as
   assert.equal(problemIn(await text(socket)).status, 431)
 })
 
-for (const method of ['FOO', 'get', 'X-1']) {
+for (const method of ['FOO', 'get', 'X-1', 'GETX', 'M-SEARCHES', 'PROPFINX']) {
   test(`${method}, which no parser knows, is refused with what is allowed`, async () => {
     const answer = await raw(port, `${method} /api/v1/products?x=1 HTTP/1.1\r\nHost: x\r\n\r\n`)
     assert.equal(problemIn(answer).code, 'method_not_allowed')
     assert.match(answer, /\r\nAllow: GET, HEAD, POST, PUT, OPTIONS\r\n/)
   })
 }
+
+/** A whole request to create a product, but for what comes after it. */
+const creation = (product_name: string, product_images: string[] = []) => {
+  const body = JSON.stringify({ ...sample, product_name, product_images })
+  return `POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+}
+
+const statusesIn = (answers: string) =>
+  [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status))
+
+const followers: [name: string, bytes: string][] = [
+  ['bytes that are no request', 'xx\r\n\r\n'],
+  ['a method that no parser knows', 'FOO / HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ['one that begins like a known one', 'GEX / HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ['a header without colon', 'GET /livez HTTP/1.1\r\nnonsense\r\n\r\n'],
+  ['an endless header', `GET /livez HTTP/1.1\r\na: ${'x'.repeat(20_000)}`],
+  ['CONNECT', 'CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
+]
+for (const [name, bytes] of followers) {
+  test(`${name} after a request: that one is answered as ever, and nothing else`, async () => {
+    const read = await raw(port, `GET /products HTTP/1.1\r\nHost: x\r\n\r\n${bytes}`)
+    assert.deepEqual(statusesIn(read), [200])
+    assert.ok(Array.isArray(JSON.parse(read.split('\r\n\r\n')[1] ?? '').data))
+
+    const written = await raw(port, creation(name) + bytes)
+    assert.deepEqual(statusesIn(written), [201])
+    const { id, product_name } = JSON.parse(written.split('\r\n\r\n')[1] ?? '')
+    assert.equal(product_name, name)
+
+    const removal = `DELETE /products/${id} HTTP/1.1\r\nHost: x\r\n\r\n`
+    assert.deepEqual(statusesIn(await raw(port, removal + bytes)), [204])
+    assert.deepEqual(statusesIn(await raw(port, removal + removal + bytes)), [404, 404])
+  })
+}
+
+test('a request that does not arrive in time leaves the answer before it alone', async () => {
+  const waiting = creation('waits', sample.product_images).replace('Host', 'Prefer: wait=1\r\nHost')
+  assert.deepEqual(statusesIn(await raw(port, `${waiting}GET / HTTP/1.1\r\n`)), [201])
+})
+
+test('a body that breaks off its own request leaves the answer before it alone', async () => {
+  const broken = `POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`
+  assert.deepEqual(statusesIn(await raw(port, creation('first') + broken)), [201])
+})
+
+test('a broken body that nobody reads changes no answer', async () => {
+  const { id } = (await post(api.app, { ...sample, product_images: [] })).json()
+  const broken = `DELETE /products/${id} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`
+  assert.deepEqual(statusesIn(await raw(port, broken)), [204])
+})
+
+test('a client that hangs up after CONNECT, its answer still coming, leaves nothing behind', async () => {
+  const connected = once(api.app.server, 'connection')
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  socket.write('GET /events HTTP/1.1\r\nHost: x\r\n\r\nCONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  const [accepted] = (await connected) as [Socket]
+  const closed = new Promise((resolve) => accepted.once('close', resolve))
+  socket.resetAndDestroy()
+  await closed
+  assert.equal((await fetch(`http://127.0.0.1:${port}/livez`)).status, 200)
+})
+
+test('a stream of events does not keep a connection whose client sends no requests', async () => {
+  const answer = await raw(port, 'GET /events HTTP/1.1\r\nHost: x\r\n\r\nxx\r\n\r\n')
+  assert.deepEqual(statusesIn(answer), [200])
+  assert.match(answer, /event: snapshot/)
+})
+
+test('the method that is refused is the one at fault, not what came before it', async () => {
+  const bad = 'GEX /products HTTP/1.1\r\nHost: x\r\n\r\n'
+  assert.match(problemIn(await raw(port, `\r\n\r\n${bad}`)).detail, /^GEX is not allowed/)
+
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 200 /)
+  socket.write(bad)
+  assert.match(problemIn(await text(socket)).detail, /^GEX is not allowed/)
+
+  // Answered before its body has come; the rest of that begins like a request.
+  const early = connect(port, '127.0.0.1')
+  const body = 'POST /products HTTP/1.1\r\n'
+  early.write(`POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`)
+  assert.match(String((await once(early, 'data'))[0]), /^HTTP\/1\.1 404 /)
+  early.write(`${body}xx\r\n\r\n`)
+  assert.match(problemIn(await text(early)).detail, /not a valid HTTP request/)
+})
 
 test('headers that never end are refused when their time is up', async () => {
   assert.equal(problemIn(await raw(port, 'GET / HTTP/1.1\r\nHost: x\r\n')).status, 408)
