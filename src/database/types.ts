@@ -1,7 +1,11 @@
-// One set of parsers for both adapters, so that a row reads the same whoever answered. What is not
-// listed stays the text that PostgreSQL wrote: the drivers' own parsers, which differ, never run.
+// One set of parsers for both adapters, so that a row reads the same whoever answered: bigint as number,
+// numeric and times as text, jsonb parsed. What is not listed stays the text that PostgreSQL wrote: the
+// drivers' own parsers, which differ, never run.
 
 import { parseArray } from './arrays.ts'
+
+/** ISO 8601 in UTC with six decimals, which a JavaScript Date would lose: `2026-11-20T08:00:00.123456Z`. */
+export type Timestamp = string
 
 /** Turns the text of one value into what code sees. */
 export type Parser = (text: string) => unknown

@@ -1,6 +1,6 @@
 // The append-only log of what happened, written in the transaction that made it happen.
 
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 
 export const eventTypes = [
   'product.created',

@@ -8,7 +8,7 @@
 
 import { sql } from 'kysely'
 import type { Tx } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import type { AttemptOutcome, AttemptStage, ImageError } from './image.ts'
 import { publishMove, publishRenditions } from './product-change.ts'
 

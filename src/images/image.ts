@@ -1,6 +1,6 @@
 // The picture of a product as clients see it. The shapes are the public contract.
 
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import type { ImageErrorCode } from '../errors.ts'
 
 export const imageStatuses = ['queued', 'processing', 'retry_scheduled', 'ready', 'failed'] as const

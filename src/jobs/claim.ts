@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { type RawBuilder, sql } from 'kysely'
 import type { Executor, Tx } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import type { ClaimedJob } from './job.ts'
 
 export interface DueJob {

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { type RawBuilder, sql } from 'kysely'
 import type { Tx } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import { claimedJob, milliseconds } from './claim.ts'
 import type { ClaimedJob, FailureRule, JobFailure, JobHandler } from './job.ts'
 import { decideRetry, type RetryBounds } from './retry.ts'

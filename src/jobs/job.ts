@@ -8,7 +8,7 @@
 
 import type { TSchema } from 'typebox'
 import type { Tx } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import type { Wait } from '../lib/allowance.ts'
 
 export const jobStates = ['pending', 'running', 'done', 'dead'] as const

@@ -3,7 +3,7 @@
 
 import { type RawBuilder, sql } from 'kysely'
 import type { Database, Db } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import type { DeadLetter, Queue } from '../queue/queue.ts'
 import { milliseconds } from './claim.ts'
 import type { JobDefinition, JobFailure } from './job.ts'

@@ -2,7 +2,7 @@
 // here who knows the job. A claim that its owner cannot follow is a failed attempt like any other.
 
 import type { Database, Tx } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import { isAppError } from '../errors.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { Logger } from '../observability/logger.ts'

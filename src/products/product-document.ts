@@ -1,16 +1,13 @@
 // From stored rows to what clients get: the document, and the response that is ready to be sent.
 
 import { createHash } from 'node:crypto'
-import type { ImageDocument } from '../images/image.ts'
+import { type ImageDocument, PUBLISHED_PRESET } from '../images/image.ts'
 import type { MediaUrls } from '../images/media-urls.ts'
 import type { ProductDocument, Representation } from './product.ts'
 import type { StoredProduct } from './product-store.ts'
 
 /** Raised when the same rows come to be shown differently, so that no client keeps an old rendering. */
 const REPRESENTATION_REVISION = 2
-
-/** The preset whose renditions are a product's `compressed_product_images`. */
-const PUBLISHED_PRESET = 'default'
 
 /** A representation as the cache holds it: fenced by the product's version. */
 export interface VersionedRepresentation extends Representation {

@@ -2,7 +2,7 @@
 
 import { type RawBuilder, sql } from 'kysely'
 import type { Executor } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import { MAX_TOTAL, type ProductListQuery } from './product-list.ts'
 import { and, type Conditions, conditionsOf } from './product-list-conditions.ts'
 import { asFarAsNeeded, orderOf, type PageParts } from './product-list-order.ts'

@@ -3,7 +3,7 @@
 import { sql } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Executor } from '../database/database.ts'
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import { currentEpoch } from '../events/epoch.ts'
 import type { RequestContext } from '../images/image.ts'
 import type { ImageJobDefinition } from '../images/image-job.ts'

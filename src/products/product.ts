@@ -1,6 +1,6 @@
 // The product as clients see it and ask for it. The shapes are the public contract.
 
-import type { Timestamp } from '../database/tables.ts'
+import type { Timestamp } from '../database/types.ts'
 import type { ImageDocument, RequestContext } from '../images/image.ts'
 
 export const processingStatuses = ['completed', 'processing', 'partial', 'failed'] as const

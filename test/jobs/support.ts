@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 import pino from 'pino'
 import { type Static, Type } from 'typebox'
 import type { Database, Executor } from '../../src/database/database.ts'
-import type { Timestamp } from '../../src/database/tables.ts'
+import type { Timestamp } from '../../src/database/types.ts'
 import { type BoundJobs, bindJob, bindJobs } from '../../src/jobs/bind.ts'
 import {
   type ClaimedJob,
