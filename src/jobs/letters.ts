@@ -106,14 +106,18 @@ const isUnburied: RawBuilder<unknown> = sql`jobs.state = 'dead'
   AND (jobs.ring_again_at IS NULL OR jobs.ring_again_at < 'infinity')
   AND coalesce(jobs.ring_again_at, jobs.finished_at) <= now()`
 
-/** Of those that are still dead of the same death. */
+/**
+ * Of those that are still dead of the same death; no two jobs share one. By their ids as an array, not by a join: where
+ * statistics are behind a burst of deaths, a join is made by reading all the dead for each (19 s for 2,000 of 100,000).
+ */
 async function setMark(db: Db, dead: readonly Dead[], mark: 'infinity' | null): Promise<void> {
+  const ids = dead.map(({ id }) => id)
+  const deaths = dead.map(({ death }) => death)
   await sql`
     UPDATE jobs SET ring_again_at = ${mark}::timestamptz
-    FROM (
-      SELECT jobs.id, jobs.death FROM jobs
-      JOIN unnest(${dead.map(({ id }) => id)}::uuid[], ${dead.map(({ death }) => death)}::uuid[])
-        AS told (id, death) ON jobs.id = told.id AND jobs.death = told.death
-      WHERE jobs.state = 'dead' ORDER BY jobs.id FOR UPDATE OF jobs SKIP LOCKED) AS told
-    WHERE jobs.id = told.id AND jobs.state = 'dead' AND jobs.death = told.death`.execute(db)
+    WHERE id = ANY(ARRAY(
+        SELECT id FROM jobs
+        WHERE id = ANY(${ids}::uuid[]) AND state = 'dead' AND death = ANY(${deaths}::uuid[])
+        ORDER BY id FOR UPDATE SKIP LOCKED))
+      AND state = 'dead' AND death = ANY(${deaths}::uuid[])`.execute(db)
 }
