@@ -205,7 +205,12 @@ function createTeller(
   })
   consumer.on('consumer:group:join', ({ generationId = 0, assignments }) => {
     const ours = assignments?.find((assignment) => assignment.topic === topic)
-    positions.assign(generationId, ours?.partitions ?? [])
+    isSettled = false
+    try {
+      positions.assign(generationId, ours?.partitions ?? [])
+    } catch (error) {
+      return fail(error)
+    }
     isSettled = true
     void tell()
   })

@@ -78,6 +78,22 @@ describe('positions', () => {
     for (const partition of [0, 1]) assert.ok(begin(positions, partition, 2n, 9))
   })
 
+  test('go on where a member joins the same generation once more', () => {
+    const positions = assigned(0)
+    const answered = begin(positions, 0, 5n)
+    positions.assign(1, [0])
+    assert.equal(begin(positions, 0, 5n), undefined)
+    answered?.()
+    assert.deepEqual(keep(positions), [[0, 6n]])
+  })
+
+  test('end with their group: one that was made anew counts its generations from the start', () => {
+    const positions = createPositions()
+    positions.assign(7, [0])
+    begin(positions, 0, 4n, 7)?.()
+    assert.throws(() => positions.assign(1, [0]), /made anew/)
+  })
+
   test('never pass what is open, and reach the end when nothing is, in whatever order records are answered', () => {
     const order = fc.array(fc.nat(99), { maxLength: 30 })
     fc.assert(

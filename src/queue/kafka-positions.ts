@@ -12,7 +12,8 @@ export interface Move {
 export interface Positions {
   /**
    * The partitions of a generation of the group. Those that were had in the one before have been nobody
-   * else's, so they go on where they are; others begin with what is delivered first.
+   * else's, so they go on where they are; others begin with what is delivered first. Throws in a group that was
+   * made anew, which counts from the start: it has none of these positions, and what was fetched may be of either.
    */
   assign(generation: number, partitions: readonly number[]): void
   /**
@@ -47,6 +48,7 @@ export function createPositions(): Positions {
   let places = new Map<number, Place>()
   return {
     assign: (generation, partitions) => {
+      if (generation < current) throw new Error('The group was made anew.')
       const kept = generation <= current + 1 ? places : undefined
       const placeOf = (partition: number): Place =>
         kept?.get(partition) ?? { since: generation, open: new Set() }

@@ -254,6 +254,28 @@ describeOnKafka('Kafka', () => {
       assert.ok((await broker.admin.listTopics()).includes(dead))
     })
 
+    test('a group that is deleted comes back, with whoever listened', async () => {
+      const heard = listen(() => 'heard')
+      await queue.announce(newIds(20))
+      await eventually(() => assert.equal(heard.length, 20))
+      const { group: groupId } = topology
+      const isMember = async () => assert.equal((await queue.ping())?.listeners, 1)
+      // Who is thrown out comes again, in a later generation.
+      await broker.admin.removeMembersFromConsumerGroup({ groupId })
+      await eventually(isMember)
+      await eventually(async () => {
+        await broker.admin.removeMembersFromConsumerGroup({ groupId })
+        await broker.admin.deleteGroups({ groups: [groupId] })
+      })
+      await eventually(isMember)
+      const ids = newIds(20)
+      await queue.announce(ids)
+      await eventually(() =>
+        assert.ok(ids.every((id) => heard.some(([heardId]) => heardId === id))),
+      )
+      await figuresAre(0, 1, 0)
+    })
+
     test('partitions that are added are heard by whoever listens', async () => {
       const heard = listen(() => 'heard')
       await queue.announce(newIds(20))
