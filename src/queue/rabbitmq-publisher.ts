@@ -3,8 +3,8 @@
 
 import type { Channel, Connection, Envelope } from 'rabbitmq-client'
 import { AppError } from '../errors.ts'
-import { withDeadline } from '../lib/deadline.ts'
-import { unavailable } from './rabbitmq-server.ts'
+import { settlesWithin, withDeadline } from '../lib/deadline.ts'
+import { CLOSING_MS, unavailable } from './rabbitmq-server.ts'
 import { openChannel } from './rabbitmq-topology.ts'
 
 export interface Message {
@@ -30,7 +30,7 @@ export interface PublisherOptions {
   remakes: boolean
 }
 
-/** Confirms come within milliseconds; a broker that writes to a slow disk takes longer. */
+/** Confirms, and the channel for them, come within milliseconds; a broker that writes to a slow disk takes longer. */
 const CONFIRM_MS = 10_000
 
 /** Longer than who publishes waits to try again, the time of a confirm included. */
@@ -63,14 +63,26 @@ export function createPublisher({ connection, declare, remakes }: PublisherOptio
   const publish = async (messages: readonly Message[]) => {
     // While it is away nobody waits; while it is blocked, nothing would ever be answered.
     if (!connection.ready) throw new AppError('unavailable', 'The queue cannot be reached.')
-    const channel = await prepare()
+    let channel: Channel | undefined
+    let isLate = false
+    const send = async () => {
+      const prepared = await prepare()
+      if (isLate) return
+      channel = prepared
+      await confirmed(channel, messages)
+    }
     try {
-      await withDeadline(confirmed(channel, messages), CONFIRM_MS, late)
+      await withDeadline(send(), CONFIRM_MS, late)
     } catch (error) {
+      isLate = true
       // Except for a queue that its listener makes again, the next batch begins afresh.
-      if (remakes || !(error instanceof Returned)) void channel.close()
+      if (remakes || !(error instanceof Returned)) void channel?.close()
       throw error
     }
+  }
+  const end = async () => {
+    await opening?.catch(() => {})
+    await current?.close()
   }
   return {
     prepare,
@@ -85,8 +97,8 @@ export function createPublisher({ connection, declare, remakes }: PublisherOptio
       }
     },
     [Symbol.asyncDispose]: async () => {
-      if (connection.ready) await opening?.catch(() => {})
-      await current?.close()
+      // One that has fallen silent is left to the end of its connection.
+      if (connection.ready) await settlesWithin(end(), CLOSING_MS)
     },
   }
 }

@@ -23,7 +23,7 @@ const PATIENCE_MS = 5_000
 /** A server that falls silent is noticed after twice this. */
 const HEARTBEAT_S = 10
 /** For the goodbyes. A server that does not answer them is left without. */
-const CLOSING_MS = 2_000
+export const CLOSING_MS = 2_000
 
 /** `RabbitMQ at mq.example:5672, vhost "/", user "app"`. */
 export function describeServer({ host, port, vhost, user }: RabbitmqServer): string {

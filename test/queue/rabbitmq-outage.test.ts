@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { before, test } from 'node:test'
 import { createServer as createTlsServer } from 'node:tls'
 import { type RabbitmqServer, startRabbitmqServer } from '../../scripts/engines/rabbitmq.ts'
@@ -58,6 +58,50 @@ describeWithRabbitmqServer('a RabbitMQ that goes away', () => {
     use({ [Symbol.asyncDispose]: async () => void server.close() })
     return (server.address() as AddressInfo).port
   }
+
+  /** The port of a server that hands on to the broker, until it falls silent. */
+  const startProxy = async () => {
+    const sockets: Socket[] = []
+    const server = createServer((client) => {
+      const upstream = connect(broker.port, '127.0.0.1')
+      sockets.push(client, upstream)
+      for (const socket of [client, upstream]) socket.on('error', () => socket.destroy())
+      client.pipe(upstream).pipe(client)
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    use({
+      [Symbol.asyncDispose]: async () => {
+        for (const socket of sockets) socket.destroy()
+        server.close()
+      },
+    })
+    const fallSilent = () => {
+      for (const socket of sockets) socket.unpipe().pause()
+    }
+    return { port: (server.address() as AddressInfo).port, fallSilent }
+  }
+
+  test('beside one that falls silent nobody waits for its heartbeat: to announce, to bury, to close', async () => {
+    const { port, fallSilent } = await startProxy()
+    const [{ queue }, { queue: closing }] = await Promise.all([open({ port }), open({ port })])
+    await Promise.all([announced(queue, 1), announced(closing, 1)])
+    fallSilent()
+    const started = performance.now()
+    const took = async (ended: PromiseLike<unknown>) => {
+      await ended
+      return performance.now() - started
+    }
+    const refused = (sent: Promise<unknown>) => took(assert.rejects(sent, { code: 'unavailable' }))
+    // The first letter has no channel yet.
+    const letter = { jobId: randomUUID(), death: randomUUID(), details: {} }
+    const [closed, ...answered] = await Promise.all([
+      took(closing[Symbol.asyncDispose]()),
+      refused(queue.announce([randomUUID()])),
+      refused(queue.bury!([letter])),
+    ])
+    assert.ok(closed < 6_000, `closing took ${closed} ms`)
+    for (const ms of answered) assert.ok(ms < 15_000, `it took ${ms} ms`)
+  })
 
   test('one that takes no messages says so, and is taken for away meanwhile', async () => {
     const { queue } = await open()
