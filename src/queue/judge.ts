@@ -13,6 +13,8 @@ export type Verdict =
   | 'again'
   /** As well, for it is no bell and could not be put to the dead. */
   | 'unmoved'
+  /** As well, and it will not be put there either: what was tried was refused. */
+  | 'refused'
 
 export interface JudgeOptions<M> {
   handler: BellHandler
@@ -24,6 +26,8 @@ export interface JudgeOptions<M> {
   dead: string
   /** Puts a message there, with the reason beside it. Rejects when that was not done. */
   move(message: M, headers: ReasonHeaders): Promise<void>
+  /** Whether it will reject again, by what it rejected with. Absent where nobody can tell. */
+  isRefused?(error: unknown): boolean
   /** From its abort on, whatever was not heard is left to others. */
   signal: AbortSignal
   log: Logger
@@ -44,7 +48,7 @@ const UNMOVED = 'unmoved'
 
 /** Its judgement never rejects. */
 export function createJudge<M>(options: JudgeOptions<M>): (message: M) => Promise<Verdict> {
-  const { handler, bodyOf, nameOf, dead, move, signal, log } = options
+  const { handler, bodyOf, nameOf, dead, move, isRefused, signal, log } = options
   const told = new Set<string>()
   /** In full once, then for those who look closely. */
   const levelOf = (what: string) => {
@@ -66,7 +70,7 @@ export function createJudge<M>(options: JudgeOptions<M>): (message: M) => Promis
     } catch (error) {
       const level = levelOf(UNMOVED)
       log[level]({ err: error, ...nameOf(message) }, `a message could not be moved to ${dead}`)
-      return 'unmoved'
+      return isRefused?.(error) ? 'refused' : 'unmoved'
     }
     told.delete(UNMOVED)
     log[levelOf(reason)](

@@ -4,27 +4,25 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isAppError } from '../errors.ts'
 import { createBackoff } from '../lib/backoff.ts'
 import type { Logger } from '../observability/logger.ts'
-import { createJudge, type ReasonHeaders, type Verdict } from './judge.ts'
+import { createJudge, type Verdict } from './judge.ts'
+import type { DeadTopic } from './kafka-dead.ts'
 import {
   type KafkaMessage,
   type MembershipOptions,
   openMembership,
   type Taken,
 } from './kafka-membership.ts'
-import type { Publisher } from './kafka-publisher.ts'
 import { explainOutage, type KafkaServer } from './kafka-server.ts'
-import { deadOf, type Topology } from './kafka-topology.ts'
+import type { Topology } from './kafka-topology.ts'
 import type { BellHandler } from './queue.ts'
 import type { Trouble } from './trouble.ts'
 
 export interface ListenerOptions {
   server: KafkaServer
   topology: Topology
-  /** For what belongs into the dead topic. */
-  publisher: Publisher
+  dead: DeadTopic
   handler: BellHandler
   concurrency: number
   signal: AbortSignal
@@ -44,6 +42,8 @@ const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 5_000
 /** Every member that comes or goes costs all of them a rebalance; pictures wait so long once the ledger is back. */
 const LONGEST_ABSENCE_MS = 15_000
+/** After which a message that the dead topic refuses is left where it is: bells wait behind it. */
+const MOVES = 3
 
 /** Listens until `signal` is aborted and all calls have ended, as a member of the group over and over. */
 export async function listen(options: ListenerOptions): Promise<void> {
@@ -92,7 +92,7 @@ async function attend(
   onReady()
   let isDoubtful = false
   const weigh = (verdict: Verdict) => {
-    if (verdict === 'unmoved') return
+    if (verdict === 'unmoved' || verdict === 'refused') return
     if (verdict !== 'done' && isDoubtful) leaving.abort()
     isDoubtful = verdict !== 'done'
   }
@@ -150,14 +150,15 @@ function createDesk(options: ListenerOptions): Desk {
 
 /** Deals with a message until it is done, or somebody will be given it anew; says how each try went. Never rejects. */
 function createDealer(options: ListenerOptions) {
-  const { handler, topology, publisher, signal, againMs, log } = options
-  const dead = deadOf(topology)
+  const { handler, dead, signal, againMs, log } = options
+  const nameOf = ({ partition, offset }: KafkaMessage) => ({ partition, offset: String(offset) })
   const judge = createJudge<KafkaMessage>({
     handler,
     bodyOf: ({ value }) => value,
-    nameOf: ({ partition, offset }) => ({ partition, offset: String(offset) }),
-    dead,
-    move: (message, reason) => move(message, reason, { dead, publisher }),
+    nameOf,
+    dead: dead.name,
+    move: dead.move,
+    isRefused: dead.isRefused,
     signal,
     log,
   })
@@ -166,37 +167,20 @@ function createDealer(options: ListenerOptions) {
     over: AbortSignal,
     onVerdict: (verdict: Verdict) => void,
   ): Promise<Verdict> => {
-    for (;;) {
+    // While others are refused too, one try is enough: many may have come at once.
+    for (let refusals = dead.isRefusing() ? MOVES - 1 : 0; ; ) {
       const verdict = await judge(message)
       onVerdict(verdict)
       if (verdict === 'done') return verdict
+      if (verdict === 'refused' && ++refusals === MOVES) {
+        log.error(
+          nameOf(message),
+          `a message that ${dead.name} does not take stays where it is, and is not read again`,
+        )
+        return 'done'
+      }
       if (!over.aborted) await sleep(againMs, undefined, { signal: over }).catch(() => {})
       if (over.aborted) return verdict
     }
   }
-}
-
-/** What the dead topic is too narrow for leaves its place in the other one. */
-async function move(
-  { key, value, headers, partition, offset }: KafkaMessage,
-  reason: ReasonHeaders,
-  { dead, publisher }: { dead: string; publisher: Publisher },
-): Promise<void> {
-  try {
-    await publisher.publish([{ topic: dead, key, value, headers: withReason(headers, reason) }])
-  } catch (error) {
-    if (!isAppError(error, 'too_large')) throw error
-    const place = `It is too large to be moved, and was at offset ${offset} of partition ${partition}.`
-    const detail = `${reason['vitrine-detail']} ${place}`
-    const only = withReason(new Map(), { ...reason, 'vitrine-detail': detail })
-    await publisher.publish([{ topic: dead, headers: only }])
-  }
-}
-
-type Headers = KafkaMessage['headers']
-
-function withReason(headers: Headers, reason: ReasonHeaders): Headers {
-  const others = [...headers].filter(([name]) => !Object.hasOwn(reason, String(name)))
-  const ours = Object.entries(reason).map((pair) => pair.map((text) => Buffer.from(text)))
-  return new Map([...others, ...(ours as [Buffer, Buffer][])])
 }

@@ -13,6 +13,7 @@ import {
   explainRefusal,
   hasMember,
   type KafkaServer,
+  plain,
   unavailable,
 } from './kafka-server.ts'
 import { declare, type Topology } from './kafka-topology.ts'
@@ -24,12 +25,19 @@ export type NewRecord = MessageToProduce
 
 export interface Publisher extends AsyncDisposable {
   /**
-   * Resolves when all replicas that Kafka waits for have each of them. Throws `unavailable`, and `too_large` for a
-   * record that the topic does not take; some may be there then.
+   * Resolves when all replicas that Kafka waits for have each of them. Throws `unavailable`, which is a `Refused` where
+   * waiting does not help, and `too_large` for a record that the topic does not take; some may be there then.
    */
   publish(records: readonly NewRecord[]): Promise<void>
   /** Throws `unavailable`. */
   figures(): Promise<QueueFigures>
+}
+
+/** Kafka is there, and does not take these records: nor will it, until somebody has changed something there. */
+export class Refused extends AppError {
+  constructor(cause: Error) {
+    super('unavailable', 'Kafka refuses the messages.', { cause })
+  }
 }
 
 export interface PublisherOptions {
@@ -87,10 +95,11 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
     try {
       await inTime(producer.send({ messages }))
     } catch (error) {
-      if (hasMember(error, 'apiId', 'MESSAGE_TOO_LARGE'))
+      if (hasApiId(error, sizes))
         throw new AppError('too_large', 'Kafka takes no record of this size.')
       // What the topic or the rights of the user refuse is refused by every connection.
-      if (!isRefused(error)) lose(error)
+      if (hasApiId(error, refusals)) throw new Refused(plain(error))
+      lose(error)
       throw unavailable(error, 'Kafka did not take the messages.')
     }
   }
@@ -139,11 +148,26 @@ async function connect({ server, topology }: PublisherOptions): Promise<Clients>
   return { admin, producer }
 }
 
-function isRefused(error: unknown): boolean {
-  return refusals.some((apiId) => hasMember(error, 'apiId', apiId))
-}
+/** Of one record, and of one in its batch. */
+const sizes = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']
 
-const refusals = ['INVALID_RECORD', 'POLICY_VIOLATION', 'TOPIC_AUTHORIZATION_FAILED'] as const
+/**
+ * Answers of a broker about the topic, the record or the rights. What brokers that are away explain is none:
+ * a leader that is looked for, too few replicas.
+ */
+const refusals = [
+  'INVALID_RECORD',
+  'INVALID_TIMESTAMP',
+  'UNSUPPORTED_FOR_MESSAGE_FORMAT',
+  'POLICY_VIOLATION',
+  'TOPIC_AUTHORIZATION_FAILED',
+  // Who may write to no topic is not given the number of a producer either.
+  'CLUSTER_AUTHORIZATION_FAILED',
+]
+
+function hasApiId(error: unknown, apiIds: readonly string[]): boolean {
+  return apiIds.some((apiId) => hasMember(error, 'apiId', apiId))
+}
 
 function inTime<T>(answer: Promise<T>, ms = ANSWER_MS): Promise<T> {
   return withDeadline(answer, ms, () => new Error(`Kafka answered nothing within ${ms} ms.`))

@@ -1,7 +1,9 @@
 // Kafka as the doorbell: a topic of job ids, which a consumer group shares, and a topic of dead jobs beside it
 // for those who look there.
 
+import { AppError } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
+import { createDeadTopic } from './kafka-dead.ts'
 import { listen } from './kafka-listener.ts'
 import { openPublisher } from './kafka-publisher.ts'
 import { describeServer, type KafkaServer } from './kafka-server.ts'
@@ -27,24 +29,29 @@ export interface KafkaQueueOptions {
 export async function openKafkaQueue(options: KafkaQueueOptions): Promise<Queue> {
   const { server, topology, againMs = 1_000, lookMs = 30_000, log } = options
   const trouble = createTrouble(describeServer(server), log)
+  const { topic } = topology
   const publisher = await openPublisher({ server, topology, trouble })
+  const dead = createDeadTopic(deadOf(topology), publisher)
   return {
     announce: (jobIds) =>
-      publisher.publish(jobIds.map((jobId) => recordOf(topology.topic, jobId, bellMessage(jobId)))),
+      publisher.publish(jobIds.map((jobId) => ({ topic, ...recordOf(jobId, bellMessage(jobId)) }))),
     bury: (letters) =>
-      publisher.publish(
-        letters.map((letter) => recordOf(deadOf(topology), letter.jobId, letterMessage(letter))),
-      ),
+      dead.put(letters.map((letter) => recordOf(letter.jobId, letterMessage(letter)))),
     listen: (handler, { concurrency, signal }) =>
       listen({
-        ...{ server, topology, publisher, trouble, againMs, lookMs, log },
+        ...{ server, topology, dead, trouble, againMs, lookMs, log },
         ...{ handler, concurrency, signal },
       }),
-    ping: () => publisher.figures(),
+    ping: async () => {
+      const figures = await publisher.figures()
+      if (dead.isRefusing())
+        throw new AppError('unavailable', 'The topic for what is dead takes no messages.')
+      return figures
+    },
     [Symbol.asyncDispose]: () => publisher[Symbol.asyncDispose](),
   }
 }
 
-function recordOf(topic: string, key: string, message: object) {
-  return { topic, key: Buffer.from(key), value: Buffer.from(JSON.stringify(message)) }
+function recordOf(key: string, message: object) {
+  return { key: Buffer.from(key), value: Buffer.from(JSON.stringify(message)) }
 }
