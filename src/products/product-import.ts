@@ -32,6 +32,7 @@ export interface ImportProgress {
 export interface ImportOptions {
   /** Stores a batch; resolves when it is committed. */
   store(products: readonly CheckedProduct[]): Promise<void>
+  /** Told of the lines up to the one that `onProgress` is told of next, and of none beyond. */
   onRefused(line: number, reason: AppError): void
   onProgress(progress: ImportProgress): void
   /** Ends the import after the batch that is under way. */
@@ -48,6 +49,7 @@ const BATCH_LINES = 10_000
 /** A batch while it is filled: its products and what will be true once they are stored. */
 interface Filling {
   products: CheckedProduct[]
+  refused: { line: number; reason: AppError }[]
   rows: number
   characters: number
   lines: number
@@ -64,6 +66,7 @@ export async function importProducts(
 ): Promise<void> {
   let filling: Filling = {
     products: [],
+    refused: [],
     rows: 0,
     characters: 0,
     lines: 0,
@@ -72,10 +75,20 @@ export async function importProducts(
   let storing: Promise<void> = Promise.resolve()
   const flush = async () => {
     await storing
-    const { products, reached } = filling
-    filling = { products: [], rows: 0, characters: 0, lines: 0, reached: { ...reached } }
+    const { products, refused, reached } = filling
+    filling = {
+      products: [],
+      refused: [],
+      rows: 0,
+      characters: 0,
+      lines: 0,
+      reached: { ...reached },
+    }
     const stored = products.length > 0 ? store(products) : Promise.resolve()
-    storing = stored.then(() => onProgress(reached))
+    storing = stored.then(() => {
+      for (const { line, reason } of refused) onRefused(line, reason)
+      onProgress(reached)
+    })
     // It is awaited before the next one; until then a failure has nobody who would listen.
     storing.catch(() => {})
   }
@@ -86,7 +99,7 @@ export async function importProducts(
       filling.lines++
       if (isAppError(product)) {
         filling.reached.refused++
-        onRefused(number, product)
+        filling.refused.push({ line: number, reason: product })
       } else add(product, filling)
       if (isFull(filling)) await flush()
     }

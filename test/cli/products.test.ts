@@ -112,12 +112,16 @@ test('a signal ends it while it waits for a line', async () => {
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const child = spawn(process.execPath, [main, 'products', 'import', '-', '--dry-run', '--json'])
   const output = Promise.all([text(child.stdout), once(child, 'close')])
-  child.stdin.write('{}\n')
+  // A batch, and what does not fill another one.
+  child.stdin.write('{}\n'.repeat(10_001))
   await once(child.stderr, 'data')
   child.kill('SIGINT')
   const [stdout, [code]] = await output
   assert.equal(code, 1)
-  assert.equal(JSON.parse(stdout).failure, 'stopped by SIGINT')
+  const { failure, through_line, refused, reasons } = JSON.parse(stdout)
+  assert.equal(failure, 'stopped by SIGINT')
+  assert.deepEqual([through_line, refused], [10_000, 10_000])
+  assert.equal(reasons['/user_id required'], 10_000, 'of lines that are not refused again')
 })
 
 for (const [args, message] of [

@@ -295,6 +295,30 @@ test('it ends after the batch under way when it is told to', async () => {
   assert.deepEqual(told, [1_000])
 })
 
+test('a refused line is told of once everything up to it is stored', async () => {
+  const line = (at: number) => (at % 2 ? checked({ product_images: [] }) : refusal)
+  const refusal = new AppError('invalid_input', 'no')
+  let reached = 0
+  const refused: number[] = []
+  let batches = 0
+  const importing = importProducts(linesOf(...Array.from({ length: 9_999 }, (_, at) => line(at))), {
+    store: async () => {
+      // The lines of the next batch are read meanwhile.
+      await new Promise((resolve) => setImmediate(resolve))
+      if (++batches > 2) throw new Error('no room')
+    },
+    onRefused: (line) => refused.push(line),
+    onProgress: (progress) => {
+      reached = progress.line
+      assert.equal(refused.length, progress.refused)
+    },
+    signal: new AbortController().signal,
+  })
+  await assert.rejects(importing, /no room/)
+  assert.equal(reached, 4_000)
+  assert.equal(refused.at(-1), 3_999)
+})
+
 test('a batch that fails ends it, and nothing after it is stored', async () => {
   const stored: number[] = []
   const told: number[] = []
