@@ -8,6 +8,7 @@ import { type Line, splitLines } from '../lib/lines.ts'
 import type { NewProduct } from '../products/product.ts'
 import type { ImportLine } from '../products/product-import.ts'
 import { type CheckedProduct, type CheckUrl, checkProduct } from '../products/product-input.ts'
+import { usageError } from './command.ts'
 
 export interface ProductLinesOptions {
   checkUrl: CheckUrl
@@ -15,15 +16,26 @@ export interface ProductLinesOptions {
   fromLine: number
 }
 
-/** One for each line that is not empty; what is no product is why. */
+/**
+ * One for each line that is not empty; what is no product is why. Throws a usage error when the input ends before the
+ * lines to pass over do; right after them is where an import goes on that had reached the end.
+ */
 export async function* readProductLines(
   chunks: AsyncIterable<Uint8Array>,
   { checkUrl, fromLine }: ProductLinesOptions,
 ): AsyncGenerator<ImportLine> {
   const read = createLineReader(checkUrl)
+  let lines = 0
   for await (const line of splitLines(chunks, { maxBytes: BODY_LIMIT })) {
+    lines = line.number
     if (line.number < fromLine || isBlank(line)) continue
     yield { number: line.number, end: line.end, product: read(line) }
+  }
+  if (lines < fromLine - 1) {
+    throw usageError(
+      `--from-line ${fromLine} is beyond the end: the input has ${lines} lines`,
+      'products import',
+    )
   }
 }
 

@@ -14,7 +14,7 @@ import {
   importProducts,
 } from '../products/product-import.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
-import { defineCommand, usageError } from './command.ts'
+import { defineCommand, isUsageError, usageError } from './command.ts'
 import { type ImportSummary, renderSummary, renderSummaryJson } from './import-summary.ts'
 import { loadSettings } from './load-settings.ts'
 import { readProductLines } from './product-lines.ts'
@@ -78,7 +78,7 @@ interface Import {
   onProgress: ImportOptions['onProgress']
 }
 
-/** What stopped the import is in the summary: that much is stored all the same. */
+/** What stopped the import is in the summary: that much is stored all the same. Throws a usage error. */
 async function runImport(options: Import): Promise<Omit<ImportSummary, 'reasons'>> {
   const { config, input, fromLine, isDryRun, onRefused, signal } = options
   // Else it would be noticed only when the next line arrives.
@@ -103,10 +103,12 @@ async function runImport(options: Import): Promise<Omit<ImportSummary, 'reasons'
         reached = progress
         options.onProgress(progress)
       },
+      fromLine,
       signal,
     })
     signal.throwIfAborted()
   } catch (error) {
+    if (isUsageError(error)) throw error
     failure = messageOf(signal.aborted ? signal.reason : error)
   }
   return { reached, failure, elapsedMs: performance.now() - startedAt, isDryRun }

@@ -35,6 +35,8 @@ export interface ImportOptions {
   /** Told of the lines up to the one that `onProgress` is told of next, and of none beyond. */
   onRefused(line: number, reason: AppError): void
   onProgress(progress: ImportProgress): void
+  /** The lines before it count as stored. Default: 1. */
+  fromLine?: number
   /** Ends the import after the batch that is under way. */
   signal: AbortSignal
 }
@@ -62,7 +64,7 @@ interface Filling {
  */
 export async function importProducts(
   lines: AsyncIterable<ImportLine>,
-  { store, onRefused, onProgress, signal }: ImportOptions,
+  { store, onRefused, onProgress, fromLine = 1, signal }: ImportOptions,
 ): Promise<void> {
   let filling: Filling = {
     products: [],
@@ -70,7 +72,7 @@ export async function importProducts(
     rows: 0,
     characters: 0,
     lines: 0,
-    reached: { line: 0, bytes: 0, products: 0, pictures: 0, refused: 0 },
+    reached: { line: fromLine - 1, bytes: 0, products: 0, pictures: 0, refused: 0 },
   }
   let storing: Promise<void> = Promise.resolve()
   const flush = async () => {

@@ -108,6 +108,20 @@ test('an empty input is imported', async () => {
   assert.match(stdout, /^would store 0 products/)
 })
 
+test('to go on beyond the end of the input is wrong usage, right after its last line it is not', async () => {
+  const from = (line: number) =>
+    vitrine(['products', 'import', '-', '--dry-run', '--json', '--from-line', `${line}`], {
+      input: '{}\n\n{}',
+    })
+  const beyond = await from(5)
+  assert.deepEqual([beyond.code, beyond.stdout], [2, ''])
+  assert.match(beyond.stderr, /^--from-line 5 is beyond the end: the input has 3 lines; see /)
+  const after = await from(4)
+  assert.deepEqual([after.code, after.stderr], [0, ''])
+  const { complete, through_line, refused } = JSON.parse(after.stdout)
+  assert.deepEqual([complete, through_line, refused], [true, 3, 0])
+})
+
 test('a signal ends it while it waits for a line', async () => {
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const child = spawn(process.execPath, [main, 'products', 'import', '-', '--dry-run', '--json'])
