@@ -50,20 +50,22 @@ Exit codes: 0 every line is stored, 1 some are refused or the import did not rea
     const { config } = loadSettings()
     const fromLine = lineNumber(values['from-line'] ?? '1')
     const input = await openInput(argument)
-    using progress = createProgress({ unit: 'products', total: input.bytes, out: process.stderr })
-    using refused = openRefused(values.refused, progress.note)
-    const summary = await runImport({
-      config,
-      input: input.chunks,
-      fromLine,
-      isDryRun: values['dry-run'] === true,
-      signal,
-      onRefused: refused.add,
-      onProgress: ({ products, bytes }) => progress.update({ count: products, done: bytes }),
-    })
-    const { reasons } = refused
-    progress[Symbol.dispose]()
-    process.stdout.write((values.json ? renderSummaryJson : renderSummary)({ ...summary, reasons }))
+    let summary: ImportSummary
+    {
+      using progress = createProgress({ unit: 'products', total: input.bytes, out: process.stderr })
+      using refused = openRefused(values.refused, progress.note)
+      const outcome = await runImport({
+        config,
+        input: input.chunks,
+        fromLine,
+        isDryRun: values['dry-run'] === true,
+        signal,
+        onRefused: refused.add,
+        onProgress: ({ products, bytes }) => progress.update({ count: products, done: bytes }),
+      })
+      summary = { ...outcome, reasons: refused.reasons }
+    }
+    process.stdout.write((values.json ? renderSummaryJson : renderSummary)(summary))
     return summary.failure === undefined && summary.reached.refused === 0 ? 0 : 1
   },
 })
