@@ -1,6 +1,7 @@
 // `vitrine products import`: products from a file of JSON lines, of any size.
 
 import { randomUUID } from 'node:crypto'
+import { type BigIntStats, fstatSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { addAbortSignal, type Readable } from 'node:stream'
 import type { Config } from '../config/config.ts'
@@ -19,7 +20,7 @@ import { type ImportSummary, renderSummary, renderSummaryJson } from './import-s
 import { loadSettings } from './load-settings.ts'
 import { readProductLines } from './product-lines.ts'
 import { createProgress } from './progress.ts'
-import { openRefusedLines } from './refused-lines.ts'
+import { openRefusedLines, type RefusedLinesOptions } from './refused-lines.ts'
 
 const NAME = 'products import'
 
@@ -35,7 +36,7 @@ export const productsImportCommand = defineCommand({
     refused: {
       type: 'string',
       value: 'FILE',
-      description: 'write refused lines there, as JSON lines',
+      description: 'write refused lines there, as JSON lines; appended with --from-line',
     },
     'dry-run': { type: 'boolean', description: 'judge the lines, store nothing' },
     json: { type: 'boolean', description: 'for machines: print the summary as JSON' },
@@ -53,7 +54,11 @@ Exit codes: 0 every line is stored, 1 some are refused or the import did not rea
     let summary: ImportSummary
     {
       using progress = createProgress({ unit: 'products', total: input.bytes, out: process.stderr })
-      using refused = openRefused(values.refused, progress.note)
+      using refused = openRefused(values.refused, {
+        input: input.stats,
+        goesOn: fromLine > 1,
+        show: progress.note,
+      })
       const outcome = await runImport({
         config,
         input: input.chunks,
@@ -127,23 +132,32 @@ async function openStore(stack: AsyncDisposableStack, config: Config, signal: Ab
   })
 }
 
-/** Throws a usage error for a file that cannot be read. `bytes` is undefined where nobody knows. */
-async function openInput(path: string): Promise<{ chunks: Readable; bytes: number | undefined }> {
-  if (path === '-') return { chunks: process.stdin, bytes: undefined }
+interface Input {
+  chunks: Readable
+  stats: BigIntStats
+  /** Undefined where nobody knows. */
+  bytes: number | undefined
+}
+
+/** Throws a usage error for a file that cannot be read. */
+async function openInput(path: string): Promise<Input> {
+  if (path === '-') {
+    return { chunks: process.stdin, stats: fstatSync(0, { bigint: true }), bytes: undefined }
+  }
   try {
     const file = await open(path)
-    const stats = await file.stat()
+    const stats = await file.stat({ bigint: true })
     if (stats.isDirectory()) throw new Error('it is a folder')
     const chunks = file.createReadStream({ highWaterMark: 256 * 1024 })
-    return { chunks, bytes: stats.isFile() ? stats.size : undefined }
+    return { chunks, stats, bytes: stats.isFile() ? Number(stats.size) : undefined }
   } catch (error) {
     throw usageError(`${path} cannot be read: ${messageOf(error)}`, NAME)
   }
 }
 
-function openRefused(path: string | undefined, note: (text: string) => void) {
+function openRefused(path: string | undefined, options: RefusedLinesOptions) {
   try {
-    return openRefusedLines(path, note)
+    return openRefusedLines(path, options)
   } catch (error) {
     throw usageError(`${path} cannot be written: ${messageOf(error)}`, NAME)
   }

@@ -1,7 +1,7 @@
 // The report of the lines that an import refused: all of them counted by their reason, as many as a
 // person or a disk can take in detail.
 
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { type BigIntStats, closeSync, openSync, statSync, writeSync } from 'node:fs'
 import type { AppError } from '../errors.ts'
 
 /** On the terminal; whoever needs more wants a file. */
@@ -15,15 +15,24 @@ export interface RefusedLines extends Disposable {
   readonly reasons: ReadonlyMap<string, number>
 }
 
+export interface RefusedLinesOptions {
+  /** What is read. As large numbers: inodes of some file systems are told apart by nothing else. */
+  input: BigIntStats
+  /** Whether lines before were refused by an import that went up to here: they stay in the file. */
+  goesOn: boolean
+  show(text: string): void
+}
+
 /**
  * Writes each refused line as a line of JSON to `file`, or as a sentence through `show`. Throws at once
- * when the file cannot be written.
+ * when the file cannot be written, or is the input.
  */
 export function openRefusedLines(
   file: string | undefined,
-  show: (text: string) => void,
+  { input, goesOn, show }: RefusedLinesOptions,
 ): RefusedLines {
-  const descriptor = file === undefined ? undefined : openSync(file, 'w')
+  if (file !== undefined && isSameFile(file, input)) throw new Error('it is the input')
+  const descriptor = file === undefined ? undefined : openSync(file, goesOn ? 'a' : 'w')
   const reasons = new Map<string, number>()
   let count = 0
   const write = (line: number, reason: AppError) => {
@@ -43,6 +52,11 @@ export function openRefusedLines(
       if (descriptor !== undefined) closeSync(descriptor)
     },
   }
+}
+
+function isSameFile(path: string, input: BigIntStats): boolean {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return input.isFile() && found?.dev === input.dev && found.ino === input.ino
 }
 
 function recordOf(line: number, { code, message, errors }: AppError): object {

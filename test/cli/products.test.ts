@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { open, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
@@ -85,6 +85,47 @@ test('lines are judged as bodies of POST are, without a database in a dry run', 
       })),
     refusals,
   )
+})
+
+test('the input is no file for refused lines, by whatever name and even to go on', async () => {
+  await using folder = await makeDataFolder()
+  const file = join(folder.path, 'products.ndjson')
+  const same = join(folder.path, 'same.ndjson')
+  await writeFile(file, mixed)
+  await symlink(file, same)
+  for (const more of [[], ['--from-line', '2']]) {
+    const args = ['products', 'import', file, '--dry-run', '--refused', same, ...more]
+    const { code, stdout, stderr } = await vitrine(args)
+    assert.deepEqual([code, stdout], [2, ''])
+    assert.match(stderr, /same\.ndjson cannot be written: it is the input; see /)
+    assert.equal(await readFile(file, 'utf8'), mixed)
+  }
+})
+
+test('nor is the file that standard input is read from', async () => {
+  await using folder = await makeDataFolder()
+  const path = join(folder.path, 'products.ndjson')
+  await writeFile(path, mixed)
+  await using input = await open(path)
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const args = ['products', 'import', '-', '--dry-run', '--refused', path]
+  const child = spawn(process.execPath, [main, ...args], { stdio: [input.fd, 'ignore', 'ignore'] })
+  const [code] = await once(child, 'close')
+  assert.deepEqual([code, await readFile(path, 'utf8')], [2, mixed])
+})
+
+test('to go on keeps the refused lines of before, to begin again does not', async () => {
+  await using folder = await makeDataFolder()
+  const refused = join(folder.path, 'refused.ndjson')
+  const linesAfter = async (...more: string[]) => {
+    const args = ['products', 'import', '-', '--dry-run', '--refused', refused, ...more]
+    await vitrine(args, { input: '{}\n[]\n{}\n' })
+    const records = (await readFile(refused, 'utf8')).trimEnd().split('\n')
+    return records.map((record) => JSON.parse(record).line)
+  }
+  assert.deepEqual(await linesAfter(), [1, 2, 3])
+  assert.deepEqual(await linesAfter('--from-line', '3'), [1, 2, 3, 3])
+  assert.deepEqual(await linesAfter(), [1, 2, 3])
 })
 
 test('without a file the first refused lines are told, the others counted', async () => {
