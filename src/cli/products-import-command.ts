@@ -1,8 +1,9 @@
 // `vitrine products import`: products from a file of JSON lines, of any size.
 
 import { randomUUID } from 'node:crypto'
-import { type BigIntStats, fstatSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { type BigIntStats, constants, fstatSync, openSync } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { addAbortSignal, type Readable } from 'node:stream'
 import type { Config } from '../config/config.ts'
 import { defineImageJob } from '../images/image-job.ts'
@@ -145,14 +146,21 @@ async function openInput(path: string): Promise<Input> {
     return { chunks: process.stdin, stats: fstatSync(0, { bigint: true }), bytes: undefined }
   }
   try {
-    const file = await open(path)
-    const stats = await file.stat({ bigint: true })
+    const stats = await stat(path, { bigint: true })
     if (stats.isDirectory()) throw new Error('it is a folder')
+    if (stats.isFIFO()) return { chunks: openPipe(path), stats, bytes: undefined }
+    const file = await open(path)
     const chunks = file.createReadStream({ highWaterMark: 256 * 1024 })
     return { chunks, stats, bytes: stats.isFile() ? Number(stats.size) : undefined }
   } catch (error) {
     throw usageError(`${path} cannot be read: ${messageOf(error)}`, NAME)
   }
+}
+
+/** A thread that waits for the writer of a pipe, as it does for a file, would keep the process from ending. */
+function openPipe(path: string): Readable {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  return new Socket({ fd, readable: true, writable: false })
 }
 
 function openRefused(path: string | undefined, options: RefusedLinesOptions) {

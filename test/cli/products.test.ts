@@ -1,7 +1,7 @@
 // Imports and exports as an operator runs them.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { open, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -177,6 +177,33 @@ test('a signal ends it while it waits for a line', async () => {
   assert.equal(failure, 'stopped by SIGINT')
   assert.deepEqual([through_line, refused], [10_000, 10_000])
   assert.equal(reasons['/user_id required'], 10_000, 'of lines that are not refused again')
+})
+
+test('a pipe is read to its end', async () => {
+  await using folder = await makeDataFolder({ empty: true })
+  const pipe = join(folder.path, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const importing = vitrine(['products', 'import', pipe, '--dry-run', '--json'])
+  await writeFile(pipe, line({ product_description: 'x'.repeat(10_000) }).repeat(100))
+  const { code, stdout } = await importing
+  assert.deepEqual([code, JSON.parse(stdout).products], [0, 100])
+})
+
+test('a signal ends it while the writer of a pipe is silent', async () => {
+  await using folder = await makeDataFolder({ empty: true })
+  const pipe = join(folder.path, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const child = spawn(process.execPath, [main, 'products', 'import', pipe, '--dry-run', '--json'])
+  await using writer = await open(pipe, 'w')
+  await writer.write('{}\n'.repeat(10_000))
+  await once(child.stderr, 'data')
+  child.kill('SIGTERM')
+  // As soon as the writer is gone it would end anyway.
+  const ended = once(child, 'close', { signal: AbortSignal.timeout(20_000) })
+  const [stdout, [code]] = await Promise.all([text(child.stdout), ended])
+  assert.equal(code, 1)
+  assert.equal(JSON.parse(stdout).failure, 'stopped by SIGTERM')
 })
 
 for (const [args, message] of [
