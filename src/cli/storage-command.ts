@@ -3,7 +3,7 @@
 import { checkStore, tellOthers } from '../app/store-mark.ts'
 import type { Config } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
-import { findStrayFiles } from '../pipeline/stray-files.ts'
+import { findStrayFiles, type StrayFilesOptions } from '../pipeline/stray-files.ts'
 import { findUnused, sweepGraceMs, sweepObjects } from '../pipeline/sweep.ts'
 import { openStorage } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -34,12 +34,15 @@ database alone, and refuses one that carries the mark of another, or of which it
       tell: values.json ? () => {} : (key) => process.stdout.write(`${key}\n`),
     })
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : sentenceOf(report))
+    if (!report.complete) throw signal.reason
     return 0
   },
 })
 
 interface Report {
   dry_run: boolean
+  /** False when it was stopped: what follows is what was done until then. */
+  complete: boolean
   /** Files of objects that nothing refers to. */
   unused_files: number
   unused_bytes: number
@@ -64,8 +67,9 @@ async function sweep(config: Config, request: SweepRequest): Promise<Report> {
   const others = request.deep && !request.dryRun && (await tellOthers({ database, storage }))
   if (others) throw new Error(others)
   const unused = await sweepUnused(database, { storage, config, ...request })
-  const stray_files = request.deep ? await sweepStrays(database, storage, request) : null
-  return { dry_run: request.dryRun, ...unused, stray_files }
+  const isOver = !request.deep || signal.aborted
+  const stray_files = isOver ? null : await sweepStrays(database, storage, request)
+  return { dry_run: request.dryRun, complete: !signal.aborted, ...unused, stray_files }
 }
 
 async function sweepUnused(
@@ -79,7 +83,7 @@ async function sweepUnused(
     return { unused_files: files, unused_bytes: bytes }
   }
   const found = { unused_files: 0, unused_bytes: 0 }
-  for await (const slice of findUnused(db, graceMs)) {
+  for await (const slice of findUnused(db, graceMs, signal)) {
     for (const { key, bytes } of slice) {
       tell(key)
       found.unused_files++
@@ -92,36 +96,40 @@ async function sweepUnused(
 async function sweepStrays(
   { db }: Database,
   storage: Storage,
-  { dryRun, tell }: SweepRequest,
+  { dryRun, signal, tell }: SweepRequest,
 ): Promise<number> {
-  if (!dryRun) await refuseForeignStorage({ db }, storage)
+  const walk = { db, storage, signal }
+  if (!dryRun) await refuseForeignStorage(walk)
   let count = 0
-  for await (const { strays } of findStrayFiles({ db, storage })) {
+  for await (const { strays } of findStrayFiles(walk)) {
     for (const key of strays) {
+      if (signal.aborted) return count
       tell(key)
       if (!dryRun) await storage.remove(key)
+      count++
     }
-    count += strays.length
   }
   return count
 }
 
 /** With the wrong database, or an empty one, every file would be a stray. */
-async function refuseForeignStorage({ db }: Pick<Database, 'db'>, storage: Storage): Promise<void> {
+async function refuseForeignStorage(walk: StrayFilesOptions): Promise<void> {
   let [files, strays] = [0, 0]
-  for await (const batch of findStrayFiles({ db, storage })) {
+  for await (const batch of findStrayFiles(walk)) {
     files += batch.files
     strays += batch.strays.length
     if (strays < files) return
   }
-  if (strays === 0) return
+  if (strays === 0 || walk.signal?.aborted) return
   throw new Error(
     `the database knows none of the ${files} files in this storage: is it the right one? (--dry-run lists them)`,
   )
 }
 
-function sentenceOf({ dry_run, unused_files, unused_bytes, stray_files }: Report): string {
+function sentenceOf(report: Report): string {
+  const { dry_run, complete, unused_files, unused_bytes, stray_files } = report
+  const until = complete ? '' : 'so far, '
   const done = dry_run ? 'to be removed' : 'removed'
   const strays = stray_files === null ? '' : `, files without a row ${done}: ${stray_files}`
-  return `unused files ${done}: ${unused_files} (${unused_bytes} bytes)${strays}\n`
+  return `${until}unused files ${done}: ${unused_files} (${unused_bytes} bytes)${strays}\n`
 }

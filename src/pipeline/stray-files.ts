@@ -13,6 +13,8 @@ const BATCH = 1_000
 export interface StrayFilesOptions {
   db: Db
   storage: Pick<Storage, 'list'>
+  /** Ends the walk between two files. */
+  signal?: AbortSignal
   /** Milliseconds since the epoch. */
   now?: () => number
 }
@@ -24,15 +26,17 @@ export interface ListedBatch {
   strays: string[]
 }
 
-/** Walks over all files. */
+/** Walks over all files, unless it is ended. */
 export async function* findStrayFiles({
   db,
   storage,
+  signal,
   now = Date.now,
 }: StrayFilesOptions): AsyncGenerator<ListedBatch> {
   const isOld = ({ putAt }: ListedFile) => now() - putAt.getTime() > OLD_MS
   let keys: string[] = []
   for await (const file of storage.list()) {
+    if (signal?.aborted) return
     if (isOld(file)) keys.push(file.key)
     if (keys.length < BATCH) continue
     yield { files: keys.length, strays: await selectKeysWithoutRow(db, keys) }

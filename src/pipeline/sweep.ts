@@ -43,7 +43,7 @@ export interface SweepOptions {
   graceMs: number
   /** Default: TOMBSTONE_MS. */
   tombstoneMs?: number
-  /** Ends the sweep: files that are marked by then go with their tombstones. */
+  /** Ends the sweep between two files: one that is marked then goes by its tombstone. */
   signal?: AbortSignal
 }
 
@@ -69,39 +69,40 @@ export async function sweepObjects(options: SweepOptions): Promise<SweepReport> 
     if (result.failure && removed.length === 0) throw result.failure.error
     return removed
   }
-  for await (const old of slices((after) =>
-    readTombstones(db, { after, ageMs: tombstoneMs, limit: SLICE }),
-  )) {
+  const readOld = (after: string) => readTombstones(db, { after, ageMs: tombstoneMs, limit: SLICE })
+  for await (const old of slices(readOld, signal)) {
     const removed = await remove(old)
     await deleteTombstones(
       db,
       removed.map(({ id }) => id),
     )
     report.tombstones += removed.length
-    if (signal?.aborted) return report
   }
-  for await (const unused of slices((after) =>
-    markSlice(db, { ...options, after, limit: SLICE }),
-  )) {
+  const mark = (after: string) => markSlice(db, { ...options, after, limit: SLICE })
+  for await (const unused of slices(mark, signal)) {
     for (const { bytes } of await remove(unused)) {
       report.files++
       report.bytes += bytes
     }
-    if (signal?.aborted) return report
   }
   if (failure) throw failure.error
   return report
 }
 
-/** What a sweep would remove now; changes nothing. */
-export function findUnused(db: Db, graceMs: number): AsyncIterable<SweptObject[]> {
-  return slices((after) => readSlice(db, { after, graceMs, limit: SLICE }))
+/** What a sweep would remove now; changes nothing. The signal ends it between two slices. */
+export function findUnused(
+  db: Db,
+  graceMs: number,
+  signal?: AbortSignal,
+): AsyncIterable<SweptObject[]> {
+  return slices((after) => readSlice(db, { after, graceMs, limit: SLICE }), signal)
 }
 
 async function* slices(
   next: (after: string) => ReturnType<typeof readSlice>,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<SweptObject[]> {
-  for (let after: string | undefined = FIRST_ID; after !== undefined; ) {
+  for (let after: string | undefined = FIRST_ID; after !== undefined && !signal?.aborted; ) {
     const { unused, lastId } = await next(after)
     yield unused
     after = lastId

@@ -1,9 +1,14 @@
 // The sweep as an operator runs it, on the folder of a service that is stopped, and as a service runs it.
 
 import assert from 'node:assert/strict'
-import { readdir, rm, utimes } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { utimesSync, writeFileSync } from 'node:fs'
+import { mkdir, readdir, rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrate.ts'
@@ -49,6 +54,7 @@ describe('vitrine storage sweep', () => {
     assert.equal(code, 0)
     assert.deepEqual(JSON.parse(stdout), {
       dry_run: false,
+      complete: true,
       unused_files: 2,
       unused_bytes: 8,
       stray_files: null,
@@ -68,6 +74,56 @@ describe('vitrine storage sweep', () => {
     const { stray_files } = JSON.parse((await sweep('--deep', '--json')).stdout)
     assert.equal(stray_files, 1)
     assert.deepEqual(await files(), [shown])
+  })
+
+  describe('told to stop', () => {
+    // More names than its output takes while nobody reads.
+    const count = 3_000
+    const strays = Array.from(
+      { length: count },
+      (_, at) => `renditions/3f/${'x'.repeat(200)}${at}.jpg`,
+    )
+    const strayFiles = async () =>
+      (await readdir(join(folder, 'objects/renditions/3f'))).filter((name) => name.startsWith('xx'))
+    before(async () => {
+      await mkdir(join(folder, 'objects/renditions/3f'), { recursive: true })
+      const yesterday = new Date(Date.now() - 25 * 60 * 60_000)
+      for (const key of strays) {
+        writeFileSync(join(folder, 'objects', key), '')
+        utimesSync(join(folder, 'objects', key), yesterday, yesterday)
+      }
+    })
+    const stopped = async (...options: string[]) => {
+      const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+      const child = spawn(process.execPath, [main, 'storage', 'sweep', '--deep', ...options], {
+        env: { PATH: process.env.PATH, DATA_DIR: folder },
+        cwd: folder,
+      })
+      const closed = once(child, 'close')
+      await once(child.stdout, 'readable')
+      child.kill('SIGTERM')
+      const [stdout, stderr, [code]] = await Promise.all([
+        text(child.stdout),
+        text(child.stderr),
+        closed,
+      ])
+      assert.deepEqual([code, stderr], [1, 'stopped by SIGTERM\n'])
+      const lines = stdout.trimEnd().split('\n')
+      return { told: lines.length - 1, sentence: lines.at(-1) ?? '' }
+    }
+
+    test('with --dry-run --deep ends early, and says that this is not all', async () => {
+      const { told, sentence } = await stopped('--dry-run')
+      assert.ok(told < count, `${told} files are listed`)
+      assert.match(sentence, new RegExp(`^so far, .* files without a row to be removed: ${told}$`))
+    })
+
+    test('with --deep removes no other file, and says how many are gone', async () => {
+      const { told, sentence } = await stopped()
+      assert.ok(told < count, `${told} files are removed`)
+      assert.match(sentence, new RegExp(`^so far, .* files without a row removed: ${told}$`))
+      assert.equal((await strayFiles()).length, count - told)
+    })
   })
 
   test('with --deep refuses a storage of which the database knows nothing', async () => {

@@ -86,23 +86,6 @@ describeOnEachDatabase('the sweep of stored files', (engine) => {
         1, 1, 1, 'jpeg', ''
       FROM generate_series(1, ${count}::int) AS n`.execute(open.database.db)
 
-  test('one that is stopped ends with the files in hand', async () => {
-    await addUnused('stopped', 100)
-    const stopping = new AbortController()
-    const removed: string[] = []
-    const slow = {
-      remove: async (key: string) => {
-        removed.push(key)
-        stopping.abort()
-      },
-    }
-    const { signal } = stopping
-    const report = await sweepObjects({ db: open.database.db, storage: slow, graceMs, signal })
-    assert.ok(removed.length <= 8, String(removed.length))
-    assert.equal(report.files, removed.length)
-    await sql`DELETE FROM objects WHERE key LIKE 'stopped/%'`.execute(open.database.db)
-  })
-
   test('one that can remove nothing goes no further', async () => {
     await addUnused('away', 7_000)
     const away = { remove: () => Promise.reject(new AppError('storage_failed', 'It is away.')) }
@@ -247,6 +230,35 @@ describeOnEachDatabase('the sweep of stored files', (engine) => {
     assert.equal(rows.length, 0)
   })
 
+  test('a pass that is ended begins no other file, and the next ones remove the rest', async () => {
+    const count = 6_000
+    await addUnused('many', count)
+    const { db } = open.database
+    const looking = new AbortController()
+    let slices = 0
+    for await (const _slice of findUnused(db, graceMs, looking.signal)) {
+      slices++
+      looking.abort()
+    }
+    assert.equal(slices, 1, 'of two')
+
+    const removed = new Set<string>()
+    const sweeping = new AbortController()
+    const remove = async (key: string) => {
+      removed.add(key)
+      if (removed.size === 1_000) sweeping.abort()
+    }
+    const options = { db, storage: { remove }, graceMs }
+    const { files } = await sweepObjects({ ...options, signal: sweeping.signal })
+    assert.deepEqual([files, removed.size], [1_000, 1_000])
+    await sweepObjects(options)
+    await sql`UPDATE objects SET touched_at = now() - interval '2 hours' WHERE key LIKE 'many/%'`.execute(
+      db,
+    )
+    const { tombstones } = await sweepObjects(options)
+    assert.deepEqual([tombstones, removed.size], [count, count])
+  })
+
   test('one of all workers sweeps, once in its time', async () => {
     const { db } = open.database
     await sql`UPDATE object_sweep SET next_at = clock_timestamp()`.execute(db)
@@ -274,5 +286,21 @@ describeOnEachDatabase('the sweep of stored files', (engine) => {
       batches.reduce((sum, { files }) => sum + files, 0),
       2,
     )
+  })
+
+  test('a walk over the files that is ended looks at no other', async () => {
+    const walking = new AbortController()
+    let listed = 0
+    async function* list() {
+      for (; listed < 5_000; listed++) {
+        if (listed === 1_500) walking.abort()
+        yield { key: `renditions/3f/${listed}.jpg`, putAt: new Date(0) }
+      }
+    }
+    const { db } = open.database
+    const batches = await Array.fromAsync(
+      findStrayFiles({ db, storage: { list }, signal: walking.signal }),
+    )
+    assert.deepEqual([batches.map(({ files }) => files), listed], [[1_000], 1_500])
   })
 })
