@@ -25,7 +25,10 @@ async function serve(loaded: LoadedConfig, signal: AbortSignal): Promise<number>
   // The whole service: other commands start in a quarter of the time without it.
   const { compose } = await import('../app/compose.ts')
   const starting = compose({ config, logOf, signal }).catch((error: unknown) => {
-    if (!signal.aborted) log.fatal(failureLine(error, log), describe(error))
+    if (signal.aborted) return undefined
+    log.fatal(failureLine(error, log), describe(error))
+    // Who wants no log wants to know all the same why nothing runs.
+    if (!log.isLevelEnabled('fatal')) process.stderr.write(`${describe(error)}\n`)
     return undefined
   })
   const running = await unlessGivenUp(starting, signal)

@@ -63,6 +63,13 @@ describe('a start that cannot succeed', () => {
     await refusedFor({ DATA_DIR, PORT: String(taken.port) }, reason)
   })
 
+  test('says why on standard error where the log is silent', async () => {
+    const env = { DATA_DIR: await newFolder(), PORT: String(taken.port), LOG_LEVEL: 'silent' }
+    const { code, stderr, reasons } = await serve(env)
+    assert.deepEqual([code, reasons], [1, []])
+    assert.match(stderr, new RegExp(`^cannot start: .*${taken.port} is taken .*\n$`))
+  })
+
   test('for an address that is not its own ends with 1 and names HOST', async () => {
     for (const PORT of ['0', '8080']) {
       const env = { DATA_DIR: await newFolder(), HOST: '203.0.113.1', PORT }
