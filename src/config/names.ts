@@ -32,16 +32,25 @@ export const yamlWords: readonly string[] = [...yamlKeys.keys(), ...yamlGroups]
 
 /**
  * Says that a key names no setting, and which of the candidates may have been meant. Repeats only keys
- * that look like names: a line torn off a secret of several lines is a key as well.
+ * that are nearly one of them or look like names: a line torn off a secret of several lines is a key as well.
  */
 export function unknownKey(source: string, key: string, candidates: Iterable<string>): string {
-  if (!looksLikeName(key)) return `${source} has an entry whose name is not that of a setting`
-  const closest = closestName(key, candidates)
+  const closest = isWord(key) ? closestName(key, candidates) : undefined
+  if (closest === undefined && !looksLikeName(key)) {
+    return `${source} has an entry whose name is not that of a setting`
+  }
   const question = closest === undefined ? '' : `; did you mean ${closest}?`
   return `${key} (${source}) is not a setting${question}`
 }
 
-/** Of one case, as names are; Base64, in which keys are kept, mixes them. */
+function isWord(key: string): boolean {
+  return key.length <= 60 && /^[\w.-]+$/.test(key)
+}
+
+/** Of one case, as names are; Base64, in which keys are kept, mixes them. A group that is known may be in any. */
 function looksLikeName(key: string): boolean {
-  return key.length <= 60 && /^(?:[A-Z][A-Z0-9_]*|[a-z][a-z0-9_.-]*)$/.test(key)
+  const dot = key.indexOf('.')
+  const isGrouped = dot > 0 && yamlGroups.has(key.slice(0, dot).toLowerCase())
+  const own = isGrouped ? key.slice(dot + 1) : key
+  return isWord(key) && /^(?:[A-Z][A-Z0-9_]*|[a-z][a-z0-9_.-]*)$/.test(own)
 }

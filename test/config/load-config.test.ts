@@ -349,6 +349,28 @@ describe('keys that are no settings', () => {
     ])
   })
 
+  it('in config.yaml are named in any case, as far as they are no part of a secret', () => {
+    using folder = folderWith({
+      'config.yaml': [
+        'Database: { hots: x, widgets: x, zQ7xw9Vk3: x }',
+        'Databse: { host: h }',
+        'zQ7xw9Vk3: x',
+        '"\\edatabase": x',
+        'zQ7xw9Vk3.host: x',
+      ].join('\n'),
+    })
+    const hidden = 'config.yaml has an entry whose name is not that of a setting'
+    assert.deepEqual(folder.load().warnings, [
+      'Database.hots (config.yaml) is not a setting; did you mean database.host?',
+      'Database.widgets (config.yaml) is not a setting',
+      hidden,
+      'Databse (config.yaml) is not a setting; did you mean database?',
+      hidden,
+      hidden,
+      hidden,
+    ])
+  })
+
   it('in the environment are nobody’s business, on the command line a mistake', () => {
     using folder = folderWith()
     assert.deepEqual(folder.load({ env: { PROT: '1' } }).warnings, [])
