@@ -11,7 +11,7 @@ import { chooseQueue, type QueueConfig } from './queue-config.ts'
 import { resolve } from './resolve.ts'
 import { brokenRules } from './rules.ts'
 import type { SettingName, Values } from './settings.ts'
-import { readSources, type Variables } from './sources.ts'
+import { type Overrides, readSources, type Variables } from './sources.ts'
 import { chooseStorage, type StorageConfig } from './storage-config.ts'
 
 /** Times in milliseconds, sizes in bytes, paths absolute. */
@@ -80,7 +80,7 @@ export interface Config {
 
 export interface LoadOptions {
   /** Settings from the command line, by name: `{ ROLE: 'worker' }`. They beat every other source. */
-  overrides?: Variables
+  overrides?: Overrides
   env?: Variables
   /** The folder of `.env` and `config.yaml`, and the one that relative paths start from. */
   cwd?: string

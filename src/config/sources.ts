@@ -24,11 +24,13 @@ export interface Sources {
   readonly warnings: readonly string[]
 }
 
+/** Settings by name, from the command line. */
+export type Overrides = Readonly<Partial<Record<SettingName, string | undefined>>>
+
 export type Variables = Readonly<Record<string, string | undefined>>
 
 export interface SourcesOptions {
-  /** Settings by name, from the command line. */
-  overrides: Variables
+  overrides: Overrides
   env: Variables
   /** The folder of `.env` and `config.yaml`; neither need exist. */
   cwd: string
@@ -37,8 +39,6 @@ export interface SourcesOptions {
 /** Reads every source. Never throws: what cannot be read is a mistake. */
 export function readSources({ overrides, env, cwd }: SourcesOptions): Sources {
   const mistakes: string[] = []
-  const warnings: string[] = []
-
   const file = (name: string): string => {
     try {
       return readFileSync(join(cwd, name), 'utf8').replace(/^\uFEFF/, '')
@@ -50,8 +50,6 @@ export function readSources({ overrides, env, cwd }: SourcesOptions): Sources {
   }
 
   const dotenv = parseEnv(file('.env'))
-  warnings.push(...unknownKeys('.env', dotenv))
-  mistakes.push(...unknownKeys('command line', overrides))
   const yaml = readYaml(file('config.yaml'), 'config.yaml')
   return {
     layers: [
@@ -61,7 +59,7 @@ export function readSources({ overrides, env, cwd }: SourcesOptions): Sources {
       yaml.found.map((found) => ({ ...found, source: 'config.yaml', rank: 3 })),
     ],
     mistakes: [...mistakes, ...yaml.mistakes],
-    warnings: [...warnings, ...yaml.warnings],
+    warnings: [...unknownKeys('.env', dotenv), ...yaml.warnings],
   }
 }
 

@@ -371,12 +371,9 @@ describe('keys that are no settings', () => {
     ])
   })
 
-  it('in the environment are nobody’s business, on the command line a mistake', () => {
+  it('in the environment are nobody’s business', () => {
     using folder = folderWith()
     assert.deepEqual(folder.load({ env: { PROT: '1' } }).warnings, [])
-    assert.deepEqual(folder.refused({ overrides: { PROT: '1' } }).mistakes, [
-      'PROT (command line) is not a setting; did you mean PORT?',
-    ])
   })
 
   it('are told together with the mistakes', () => {
