@@ -14,7 +14,10 @@ import type {
   ProductPosition,
   ProductSort,
 } from '../../src/products/product-list.ts'
+import { conditionsOf } from '../../src/products/product-list-conditions.ts'
+import { type Step, searchedPage } from '../../src/products/product-list-pages.ts'
 import { listStatement } from '../../src/products/product-list-store.ts'
+import { parseWords, searchQuery } from '../../src/products/product-list-words.ts'
 import { createProductLists } from '../../src/products/product-lists.ts'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
 import { fillCatalogue } from '../support/large-catalogue.ts'
@@ -204,6 +207,53 @@ describeOnPostgres('lists of 100,000 products', () => {
       }
     })
   }
+
+  /** What each step answers when those before it do not, and the walk when none does. */
+  const ways: Step[][] = [
+    [],
+    [{ way: 'walk', rows: PRODUCTS }],
+    [{ way: 'look up', rows: PRODUCTS }],
+    [
+      { way: 'walk', rows: 10 },
+      { way: 'look up', rows: PRODUCTS },
+    ],
+    [
+      { way: 'walk', rows: 10 },
+      { way: 'look up', rows: 10 },
+      { way: 'walk', rows: PRODUCTS },
+    ],
+    [
+      { way: 'walk', rows: 10 },
+      { way: 'look up', rows: 10 },
+      { way: 'walk', rows: 20 },
+      { way: 'look up', rows: PRODUCTS },
+    ],
+    [
+      { way: 'walk', rows: 10 },
+      { way: 'look up', rows: 10 },
+      { way: 'walk', rows: 20 },
+      { way: 'look up', rows: 20 },
+    ],
+  ]
+  test('a page is the same whichever step comes to it', async () => {
+    for (const filter of [{ nameContains: 'steel' }, { words: 'steel' }, { words: 'zebrawood' }]) {
+      for (const { query, offset } of await pagesOf(filter, 'product_name')) {
+        const page = await plainPage(query, offset)
+        assert.ok(page.length > 0)
+        for (const steps of ways) {
+          const parts = searchedPage(query, conditionsOf(filter, query.sort), steps)
+          const words = sql`words AS MATERIALIZED (${searchQuery(parseWords(filter.words ?? ''))})`
+          const { rows } = await sql<{ id: string }>`
+            WITH ${sql.join([words, ...parts.ctes])} ${parts.page}`.execute(open.database.db)
+          assert.deepEqual(
+            rows.map(({ id }) => id),
+            page,
+            JSON.stringify([filter, offset, steps]),
+          )
+        }
+      }
+    }
+  })
 
   test('a total is counted to 10,000', async () => {
     const total = async (filter: ProductFilter) =>
