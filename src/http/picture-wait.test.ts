@@ -7,7 +7,7 @@ import type { Representation, WaitOptions } from '../products/product.ts'
 import type { App } from './app.ts'
 import { createPictureWait } from './picture-wait.ts'
 
-const made: Representation = { id: 'p', body: Buffer.from('{}'), etag: '"1-1-x"', isSettled: false }
+const made: Representation = { id: 'p', body: '{}', etag: '"1-1-x"', isSettled: false }
 
 /** A server whose only route waits; each wait is handed to the test, and ends with its signal. */
 async function serve() {

@@ -1,4 +1,4 @@
-// One product as an answer: its bytes with their entity tag.
+// One product as an answer: its text with the entity tag.
 
 import type { FastifyReply } from 'fastify'
 import type { Representation } from '../products/product.ts'

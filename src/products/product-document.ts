@@ -50,7 +50,7 @@ export function createPresenter(mediaUrls: MediaUrls): Presenter {
       return {
         id: product.id,
         version: product.version,
-        body: Buffer.from(JSON.stringify(shown)),
+        body: JSON.stringify(shown),
         // Signed URLs change with their period and their key, and so does what the tag stands for.
         etag: `"${product.edit}-${product.version}-${product.epoch}${salt}${period === undefined ? '' : `-${period}`}"`,
         goodUntil,

@@ -62,7 +62,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     ...memory,
     shared: shared && { level: shared, pack: packProduct, unpack: unpackProduct },
     load,
-    sizeOf: ({ body }) => body.byteLength,
+    sizeOf: ({ body }) => Buffer.byteLength(body),
   })
   const edits = createProductEdits(options)
   const change = async (id: string, fields: Partial<CheckedFields>, editing: EditOptions) => {

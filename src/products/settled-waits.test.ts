@@ -8,7 +8,7 @@ import { createSettledWaits } from './settled-waits.ts'
 const HOUR_MS = 3_600_000
 const product = (version: number, isSettled = false): Representation => ({
   id: 'p',
-  body: Buffer.from(String(version)),
+  body: String(version),
   etag: `"1-${version}-x"`,
   isSettled,
 })

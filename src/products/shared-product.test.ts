@@ -7,7 +7,7 @@ const product = {
   id,
   version: 7,
   etag: '"3-7-xQOluk-mwqlm4s0"',
-  body: Buffer.from(JSON.stringify({ id, product_name: 'é\n', version: 7 })),
+  body: JSON.stringify({ id, product_name: 'é\n', version: 7 }),
   isSettled: true,
   goodUntil: undefined,
 }
@@ -33,8 +33,8 @@ const foreign: [string, { version: number; bytes: Buffer }][] = [
   ['a tag of another version', entryOf({ etag: '"3-8-xQOluk"' })],
   ['another version', entryOf({}, 8)],
   ['a state that is none', entryOf({ isSettled: 'yes' })],
-  ['another product', entryOf({ body: Buffer.from(JSON.stringify({ id: other })) })],
-  ['a body that is none', entryOf({ body: Buffer.from('{"forged":1}') })],
+  ['another product', entryOf({ body: JSON.stringify({ id: other }) })],
+  ['a body that is none', entryOf({ body: '{"forged":1}' })],
 ]
 for (const [what, entry] of foreign) {
   test(`${what} is not the product`, () => assert.equal(unpackProduct(id, entry), undefined))

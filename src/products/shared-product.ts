@@ -13,7 +13,7 @@ const ETAG = /^"\d{1,15}-(\d{1,15})-[\w-]{1,100}"$/
 
 export function packProduct({ etag, isSettled, body }: VersionedRepresentation): Buffer {
   const head: Head = { etag, isSettled }
-  return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body])
+  return Buffer.from(`${JSON.stringify(head)}\n${body}`)
 }
 
 /**
@@ -26,12 +26,9 @@ export function unpackProduct(
 ): VersionedRepresentation | undefined {
   const end = bytes.indexOf('\n')
   const head = end < 0 ? undefined : parseHead(bytes.toString('utf8', 0, end))
-  const body = bytes.subarray(end + 1)
+  const body = bytes.toString('utf8', end + 1)
   const start = `{"id":${JSON.stringify(id)},`
-  const isIt =
-    head &&
-    Number(ETAG.exec(head.etag)?.[1]) === version &&
-    body.toString('latin1', 0, start.length) === start
+  const isIt = head && Number(ETAG.exec(head.etag)?.[1]) === version && body.startsWith(start)
   return isIt ? { ...head, id, version, goodUntil, body } : undefined
 }
 

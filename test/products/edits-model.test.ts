@@ -174,7 +174,7 @@ async function createWorld(work: PictureWork, urls: readonly string[]) {
 
   const edit = async (change: () => Promise<Representation>, fields: ProductPatch) => {
     if (!model) return await assert.rejects(change, { code: 'not_found' })
-    const { images } = JSON.parse((await change()).body.toString()) as { images: { id: string }[] }
+    const { images } = JSON.parse((await change()).body) as { images: { id: string }[] }
     const { product_name, product_description, product_price, product_images } = fields
     const before = { ...model }
     if (product_name !== undefined) model.name = product_name
@@ -332,7 +332,7 @@ async function compare(work: PictureWork, id: string, model: Model | undefined):
     assert.equal(model, undefined)
     return
   }
-  const product = JSON.parse(found.body.toString())
+  const product = JSON.parse(found.body)
   const { pictures } = model
   assert.deepEqual(
     {
