@@ -69,9 +69,18 @@ describeWithPostgresServer('PostgreSQL', () => {
     const { rows } = await sql`
       SELECT current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS statement,
         current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('jit') AS jit,
-        current_setting('application_name') AS name`.execute(database.db)
+        current_setting('work_mem') AS memory, current_setting('application_name') AS name`.execute(
+      database.db,
+    )
     assert.deepEqual(rows, [
-      { zone: 'UTC', statement: '30s', idle: '30s', jit: 'off', name: 'vitrine' },
+      {
+        zone: 'UTC',
+        statement: '30s',
+        idle: '30s',
+        jit: 'off',
+        memory: '32MB',
+        name: 'vitrine',
+      },
     ])
   })
 
