@@ -20,6 +20,9 @@ import {
 import { newIds, testBroker } from './broker.ts'
 import { describeQueue, type TestQueue } from './queue.ts'
 
+/** Who was thrown out notices within its session (10 s), and joins after a pause. */
+const COMES_BACK_MS = 40_000
+
 function open(topology: Topology): Promise<Queue> {
   const server = serverAt(kafkaBrokers)
   return openQueue({ kind: 'kafka', server, topology, againMs: 20, lookMs: 500, log: silent })
@@ -273,11 +276,12 @@ describeOnKafka('Kafka', () => {
         await broker.admin.removeMembersFromConsumerGroup({ groupId })
         await broker.admin.deleteGroups({ groups: [groupId] })
       })
-      await eventually(isMember)
+      await eventually(isMember, COMES_BACK_MS)
       const ids = newIds(20)
       await queue.announce(ids)
-      await eventually(() =>
-        assert.ok(ids.every((id) => heard.some(([heardId]) => heardId === id))),
+      await eventually(
+        () => assert.ok(ids.every((id) => heard.some(([heardId]) => heardId === id))),
+        COMES_BACK_MS,
       )
       await figuresAre(0, 1, 0)
     })
