@@ -87,7 +87,10 @@ export interface Images {
   read(imageId: string): Promise<ImageDocument>
   /** The newest MAX_SHOWN_ATTEMPTS, oldest first. */
   attempts(imageId: string): Promise<AttemptDocument[]>
-  /** Runs a picture again with fresh attempts. Throws `conflict` while it is being processed. */
+  /**
+   * Runs a picture again with fresh attempts; one that waits for its next attempt at once, with those it has left.
+   * Throws `conflict` while it is being processed.
+   */
   retry(imageId: string, context: RequestContext): Promise<ImageDocument>
   /**
    * Runs again, with fresh attempts, what failed or waits for its next attempt; where nothing did, what

@@ -113,6 +113,7 @@ async function retry(tx: Tx, productId: string, again: NewJob): Promise<void> {
 async function retryOfProduct(tx: Tx, demand: Demand): Promise<StoredImage[]> {
   const { productId } = demand
   const { images, userId } = (await selectImagesOfProduct(tx, productId)) ?? notFound('product')
+  if (images.length === 0) throw new AppError('conflict', 'The product has no pictures.')
   const again = whatRunsAgain(images).map((image) => jobOf(image, { ...demand, userId }))
   // Fewer than asked for, when a worker or another client was faster.
   const imageIds = await redriveAll(tx, again)

@@ -135,9 +135,12 @@ describeOnEachDatabase('the retry of the pictures of a product', (engine) => {
     const empty = await work.post(0)
     const busy = await work.post(2)
     await work.claim(busy.imageIds[0]!)
-    for (const { id } of [empty, busy]) {
+    for (const [{ id }, reason] of [
+      [empty, /has no pictures/],
+      [busy, /are under way/],
+    ] as const) {
       const before = await snapshot(database.db, id)
-      await assert.rejects(retry(id), { code: 'conflict' })
+      await assert.rejects(retry(id), { code: 'conflict', message: reason })
       assert.deepEqual(await snapshot(database.db, id), before)
     }
   })

@@ -47,9 +47,9 @@ export function registerImageRoutes(app: App, images: Images): void {
       schema: {
         tags: ['images'],
         operationId: 'retryImage',
-        summary: 'Process it again, with fresh attempts',
+        summary: 'Process it again',
         description:
-          'A failed picture is tried again; a ready one is fetched again, and keeps its old result until the new one is there.',
+          'A failed picture is tried again with fresh attempts, and one that waits for its next attempt at once, with those it has left. A ready one is fetched again, and keeps its old result until the new one is there.',
         params: imageParams,
         response: answers({ 202: image }, 'not_found', 'conflict', 'unavailable'),
       },
