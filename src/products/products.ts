@@ -62,7 +62,7 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     ...memory,
     shared: shared && { level: shared, pack: packProduct, unpack: unpackProduct },
     load,
-    sizeOf: ({ body }) => Buffer.byteLength(body),
+    sizeOf: ({ body }) => memoryOf(body),
   })
   const edits = createProductEdits(options)
   const change = async (id: string, fields: Partial<CheckedFields>, editing: EditOptions) => {
@@ -130,4 +130,10 @@ export function createProducts(options: ProductsOptions): ProductsWithCache {
     },
     cacheFigures: cached.figures,
   }
+}
+
+/** Bytes of a text, which takes two for each character as soon as one is beyond Latin-1; one beyond ASCII counts for that. */
+function memoryOf(text: string): number {
+  const isAscii = Buffer.byteLength(text) === text.length
+  return isAscii ? text.length : 2 * text.length
 }
