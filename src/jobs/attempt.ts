@@ -190,7 +190,7 @@ async function untilReachable(
     try {
       return await database.transaction(move)
     } catch (error) {
-      const isOver = lease.isLost || leaving.aborted || performance.now() > until
+      const isOver = lease.isLost || leaving.aborted || performance.now() + backoff.nextMs > until
       if (isOver || !isAppError(error, 'unavailable')) throw error
       await backoff.pause()
     }

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface Backoff {
   /** No pause since it began, or began anew. */
   readonly isFresh: boolean
+  /** The next pause takes no longer. */
+  readonly nextMs: number
   /** Resolves after the next pause, at once when the signal is aborted. */
   pause(): Promise<void>
   /** What is tried has succeeded. */
@@ -24,6 +26,9 @@ export function createBackoff({ firstMs, longestMs, signal }: BackoffOptions): B
   return {
     get isFresh() {
       return isFresh
+    },
+    get nextMs() {
+      return nextMs
     },
     pause: async () => {
       const ms = nextMs * (0.5 + Math.random() / 2)
