@@ -1,5 +1,20 @@
 // The status that lists filter by is the one that products show, whatever happens to their pictures.
 
+/** What the statements are held to, in so many words. */
+const cases: [ImageStatus[], string][] = [
+  [[], 'completed'],
+  [['ready', 'ready'], 'completed'],
+  [['ready', 'queued'], 'processing'],
+  [['failed', 'retry_scheduled'], 'processing'],
+  [['ready', 'failed'], 'partial'],
+  [['failed', 'failed'], 'failed'],
+]
+for (const [images, expected] of cases) {
+  test(`a product whose pictures are [${images}] is ${expected}`, () => {
+    assert.equal(processingStatus(images), expected)
+  })
+}
+
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
