@@ -116,9 +116,9 @@ function createApp(options: AppOptions): App {
   const { health, log } = options
   const table = createMethodTable()
   const allowOrigin = createAllowOrigin(options.corsOrigins ?? [], table)
-  const { idleMs } = { ...defaultTimeouts, ...options.timeouts }
-  const socketErrors = createSocketErrors({ log, table, answersMs: idleMs })
-  const app: App = Fastify(fastifyOptions(options, allowOrigin, socketErrors))
+  const timeouts: ServerTimeouts = { ...defaultTimeouts, ...options.timeouts }
+  const socketErrors = createSocketErrors({ log, table, answersMs: timeouts.idleMs })
+  const app: App = Fastify(fastifyOptions({ ...options, timeouts }, allowOrigin, socketErrors))
   app.decorate('isStopping', () => health.isStopping())
   app.decorateRequest('traceparent', '')
   acceptJsonBodies(app)
@@ -196,11 +196,11 @@ function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 function fastifyOptions(
-  { log, health, timeouts }: AppOptions,
+  { log, health, timeouts }: AppOptions & { timeouts: ServerTimeouts },
   allowOrigin: AllowOrigin | undefined,
   socketErrors: SocketErrors,
 ): FastifyHttpOptions<RawServerDefault> {
-  const { headersMs, requestMs, idleMs, keepAliveMs, checkMs } = { ...defaultTimeouts, ...timeouts }
+  const { headersMs, requestMs, idleMs, keepAliveMs, checkMs } = timeouts
   const handleError = createErrorHandler(log)
   return {
     // One line per request of our own instead of the framework's two.

@@ -66,26 +66,13 @@ export async function importProducts(
   lines: AsyncIterable<ImportLine>,
   { store, onRefused, onProgress, fromLine = 1, signal }: ImportOptions,
 ): Promise<void> {
-  let filling: Filling = {
-    products: [],
-    refused: [],
-    rows: 0,
-    characters: 0,
-    lines: 0,
-    reached: { line: fromLine - 1, bytes: 0, products: 0, pictures: 0, refused: 0 },
-  }
+  const begun = { line: fromLine - 1, bytes: 0, products: 0, pictures: 0, refused: 0 }
+  let filling = createFilling(begun)
   let storing: Promise<void> = Promise.resolve()
   const flush = async () => {
     await storing
     const { products, refused, reached } = filling
-    filling = {
-      products: [],
-      refused: [],
-      rows: 0,
-      characters: 0,
-      lines: 0,
-      reached: { ...reached },
-    }
+    filling = createFilling(reached)
     const stored = products.length > 0 ? store(products) : Promise.resolve()
     storing = stored.then(() => {
       for (const { line, reason } of refused) onRefused(line, reason)
@@ -109,6 +96,11 @@ export async function importProducts(
   } finally {
     await storing
   }
+}
+
+/** An empty one, that goes on from there. */
+function createFilling(from: ImportProgress): Filling {
+  return { products: [], refused: [], rows: 0, characters: 0, lines: 0, reached: { ...from } }
 }
 
 function add(product: CheckedProduct, filling: Filling): void {
