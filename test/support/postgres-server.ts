@@ -15,12 +15,13 @@ export interface PostgresServer extends AsyncDisposable {
   /** Superuser `vitrine`, password `secret`, database `postgres`. */
   readonly url: string
   readonly port: number
-  /** `fast` ends sessions politely; `immediate` is a crash. */
+  /** `fast` ends sessions politely; `immediate` is a crash. It may be frozen. */
   stop(mode?: 'fast' | 'immediate'): Promise<void>
-  /** Resolves when clients may connect; at once where it runs. */
+  /** Resolves when clients may connect; at once where it runs, and thawed where it is frozen. */
   start(): Promise<void>
   /** Stops all its processes where they are: connections stand, and nothing is answered. Until `thaw`. */
   freeze(): Promise<void>
+  /** Does nothing where it is not frozen. */
   thaw(): Promise<void>
 }
 
@@ -41,10 +42,14 @@ export async function startPostgresServer(): Promise<PostgresServer> {
   const port = await findFreePort('127.0.0.1')
   const url = `postgres://vitrine:secret@127.0.0.1:${port}/postgres`
   const settings = ['-D', data, '-p', String(port), '-k', parent]
-  const options = ['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off']
+  const options = [
+    'listen_addresses=127.0.0.1',
+    'fsync=off',
+    // Test files and the services they start use it at the same time.
+    'max_connections=300',
+  ].flatMap((option) => ['-c', option])
   let server: Running | undefined
   const launch = async () => {
-    if (server) return
     const lines: string[] = []
     const onLine = (line: string) => void lines.push(line)
     server = start(...asServer('postgres', [...settings, ...options]), { cwd: '/', onLine })
@@ -54,17 +59,25 @@ export async function startPostgresServer(): Promise<PostgresServer> {
     await until(() => server && greet(url), { timeoutMs: START_TIMEOUT_MS })
     if (!server) throw new Error(`PostgreSQL did not start: ${lines.join('\n')}`)
   }
-  const stop = async (mode: 'fast' | 'immediate' = 'fast') => {
-    if (!server) return
-    process.kill(server.pid, mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
-    await server.ended
-  }
-  const signal = async (name: NodeJS.Signals) => {
+  const freeze = async () => {
     if (!server) throw new Error('PostgreSQL does not run')
     const { pid } = server
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    // The first begets the others.
-    for (const one of `${pid} ${children}`.trim().split(' ')) process.kill(Number(one), name)
+    // The first begets the others and buries them: once it stands, they stay who they are.
+    send(pid, 'SIGSTOP')
+    await until(() => expectStopped(pid), { timeoutMs: START_TIMEOUT_MS })
+    for (const child of await childrenOf(pid)) send(child, 'SIGSTOP')
+  }
+  const thaw = async () => {
+    if (!server) return
+    const { pid } = server
+    for (const one of [...(await childrenOf(pid)), pid]) send(one, 'SIGCONT')
+  }
+  const stop = async (mode: 'fast' | 'immediate' = 'fast') => {
+    if (!server) return
+    const { pid, ended } = server
+    await thaw()
+    send(pid, mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
+    await ended
   }
   starting.defer(() => stop('immediate'))
   await launch()
@@ -72,10 +85,10 @@ export async function startPostgresServer(): Promise<PostgresServer> {
   return {
     url,
     port,
-    start: launch,
+    start: () => (server ? thaw() : launch()),
     stop,
-    freeze: () => signal('SIGSTOP'),
-    thaw: () => signal('SIGCONT'),
+    freeze,
+    thaw,
     [Symbol.asyncDispose]: () => everything.disposeAsync(),
   }
 }
@@ -90,6 +103,28 @@ async function initialise(parent: string): Promise<string> {
   const settings = ['-D', data, '-U', 'vitrine', '-A', 'scram-sha-256', '--pwfile', password]
   await run(...asServer('initdb', settings), { cwd: '/' })
   return data
+}
+
+/** To a process that may have ended meanwhile. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** A process that has ended has none. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const path = `/proc/${pid}/task/${pid}/children`
+  const children = existsSync(path) ? await readFile(path, 'utf8') : ''
+  return (children.match(/\d+/g) ?? []).map(Number)
+}
+
+/** Signals take effect a moment after they were sent. */
+async function expectStopped(pid: number): Promise<void> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  if (!/^State:\tT/m.test(status)) throw new Error(`PostgreSQL does not stand still: ${status}`)
 }
 
 /** Resolves when a client may connect. */
