@@ -219,13 +219,13 @@ describeWithPostgresServer('migrations on a server', () => {
 
   test('a migration may take longer than a request, and so may the wait for it', async () => {
     const name = await createEmpty()
-    const files = await filesOf({ '0001_slow.sql': 'SELECT pg_sleep(0.5)' })
+    const files = await filesOf({ '0001_slow.sql': 'SELECT pg_sleep(3)' })
     const connection = { connectionString: server.url.replace(/\/postgres$/, `/${name}`) }
     const options = {
       engine: 'postgres',
       connection,
       poolSize: 2,
-      statementTimeoutMs: 100,
+      statementTimeoutMs: 1_000,
     } as const
     await using first = await openDatabase(options)
     await using second = await openDatabase(options)

@@ -128,7 +128,7 @@ describeWithPostgresServer('PostgreSQL', () => {
   })
 
   test('a pool that is used up makes others wait, but not for ever', async () => {
-    await using database = await open({ poolSize: 1, acquireTimeoutMs: 200 })
+    await using database = await open({ poolSize: 1, acquireTimeoutMs: 1_000 })
     const entered = Promise.withResolvers<void>()
     const finish = Promise.withResolvers<void>()
     using _finished = { [Symbol.dispose]: finish.resolve } // closing waits for it after a failure too
@@ -154,8 +154,8 @@ describeWithPostgresServer('PostgreSQL', () => {
     })
     await entered.promise
     await database.ping(10_000)
-    await server.freeze()
     try {
+      await server.freeze()
       await assert.rejects(database.ping(200), isUnavailable)
     } finally {
       await server.thaw()
@@ -169,7 +169,7 @@ describeWithPostgresServer('PostgreSQL', () => {
   })
 
   test('a statement over its time is unavailable, and its session is used again', async () => {
-    await using database = await open({ poolSize: 1, statementTimeoutMs: 100 })
+    await using database = await open({ poolSize: 1, statementTimeoutMs: 1_000 })
     const session = () => sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`.execute(database.db)
     const [before] = (await session()).rows
     await assert.rejects(sql`SELECT pg_sleep(60)`.execute(database.db), isUnavailable)
@@ -177,7 +177,7 @@ describeWithPostgresServer('PostgreSQL', () => {
   })
 
   test('a session that falls silent is given up on', async () => {
-    await using database = await open({ poolSize: 1, statementTimeoutMs: 100 })
+    await using database = await open({ poolSize: 1, statementTimeoutMs: 1_000 })
     // Not even the server's own limit ends it: as if the network had swallowed the answer.
     const silent = database.transaction(async (tx) => {
       await sql`SET LOCAL statement_timeout = 0`.execute(tx)
@@ -201,8 +201,8 @@ describeWithPostgresServer('PostgreSQL', () => {
       await work()
       return performance.now() - startedAt
     }
-    await server.freeze()
     try {
+      await server.freeze()
       const transaction = () =>
         assert.rejects(
           database.transaction(async (tx) => await sql`SELECT 1`.execute(tx)),
@@ -233,8 +233,8 @@ describeWithPostgresServer('PostgreSQL', () => {
 
   test('a server that is silent holds up no end', async () => {
     const database = await open()
-    await server.freeze()
     try {
+      await server.freeze()
       const closed = database[Symbol.asyncDispose]().then(() => 'closed')
       assert.equal(await Promise.race([closed, sleep(5_000, 'still open')]), 'closed')
     } finally {
@@ -271,7 +271,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     const url = new URL(server.url)
     url.port = String(pooler.port)
     const connection = { connectionString: url.href }
-    await using database = await open({ connection, acquireTimeoutMs: 500 })
+    await using database = await open({ connection, acquireTimeoutMs: 2_000 })
     const finish = Promise.withResolvers<void>()
     const entered = Promise.withResolvers<void>()
     const holding = database.transaction(async () => {
@@ -287,7 +287,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     finish.resolve()
     await Promise.allSettled([holding])
     // Before a server is suspected of silence, and long before a statement may end.
-    assert.ok(refusedMs < 5_000, `${refusedMs} ms of 500`)
+    assert.ok(refusedMs < 5_000, `${refusedMs} ms of 2,000`)
     await database.ping()
   })
 
@@ -338,16 +338,17 @@ describeWithPostgresServer('PostgreSQL', () => {
     const connection = { host, port: Number(port), user, password: '', database: 'postgres' }
     const socketsOf = () =>
       process.getActiveResourcesInfo().filter((resource) => resource.startsWith('TCP'))
-    const before = socketsOf()
+    const haveGone = () => assert.deepEqual(socketsOf(), [])
+    await eventually(haveGone) // those of the tests before
     await assert.rejects(openDatabase(optionsFor({ connection })), /none is set/)
-    await eventually(() => assert.deepEqual(socketsOf(), before))
+    await eventually(haveGone, 20_000)
   })
 
   test('a server that starts late is waited for, one line for each try', async () => {
     await server.stop()
     const lines: string[] = []
     const opening = waitForDatabase(optionsFor(), {
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
       everyMs: 20,
       log: { warn: (text: unknown) => lines.push(String(text)) } as never,
     })
@@ -363,7 +364,7 @@ describeWithPostgresServer('PostgreSQL', () => {
     await server.stop()
     const log = { warn: () => {} } as never
     const opening = waitForDatabase(optionsFor(), { timeoutMs: 100, everyMs: 20, log })
-    await assert.rejects(opening, /gave up after 0 s: check that the server runs, and its host/)
+    await assert.rejects(opening, /gave up after \d+ s: check that the server runs, and its host/)
     const stopping = AbortSignal.timeout(50)
     await assert.rejects(
       waitForDatabase(optionsFor(), { timeoutMs: 60_000, everyMs: 20, log, signal: stopping }),
@@ -431,8 +432,9 @@ describeWithPostgresServer('PostgreSQL', () => {
     for (let round = 0; round < 3; round++) {
       const woken = Promise.withResolvers<void>()
       using _listening = database.signals.listen('jobs', woken.resolve)
-      // The next one listens already when listeners are woken.
-      assert.equal(await terminate(`query LIKE '%pg_notify%' OR query LIKE 'LISTEN%'`), 1)
+      // The next one listens already when listeners are woken; the former may not be gone yet.
+      const ended = await terminate(`query LIKE '%pg_notify%' OR query LIKE 'LISTEN%'`)
+      assert.ok((ended ?? 0) >= 1)
       await woken.promise
     }
   })

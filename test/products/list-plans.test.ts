@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { type RawBuilder, sql } from 'kysely'
+import { openDatabase } from '../../src/database/open.ts'
 import { createPresenter } from '../../src/products/product-document.ts'
 import type {
   ProductFilter,
@@ -127,7 +128,12 @@ describeOnPostgres('lists of 100,000 products', () => {
   let lists: ProductLists
   before(async () => {
     open = await postgresEngine.create()
-    await fillCatalogue(open.database, PRODUCTS)
+    {
+      // One statement, which takes long on a busy machine.
+      assert.ok(open.options.engine === 'postgres')
+      await using patient = await openDatabase({ ...open.options, statementTimeoutMs: 600_000 })
+      await fillCatalogue(patient, PRODUCTS)
+    }
     lists = createProductLists(open.database.db, createPresenter(mediaUrls).document)
   })
   after(() => open[Symbol.asyncDispose]())
