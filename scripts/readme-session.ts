@@ -15,7 +15,7 @@ const SHOWN_HOST = 'localhost:8080'
 /** What a reader gives a terminal of its own. */
 const STAYS = /\bnpm (?:start|run demo-\S+)/
 /** `npm ci` is part of it. */
-const START_TIMEOUT_MS = 180_000
+const START_TIMEOUT_MS = 600_000
 /** How often a reader would repeat a read until the picture is there. */
 const READ_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 30_000

@@ -57,7 +57,7 @@ describe('the image, started', { skip: noContainers() }, () => {
     const isOver = await eventually(async () => {
       if (container.hasEnded() || (await isHealthy(environment))) return container.hasEnded()
       throw new Error(`not healthy: ${container.output()}`)
-    }, 60_000)
+    }, 240_000)
     if (isOver) throw new Error(`it has ended: ${container.output()}`)
   }
 

@@ -35,6 +35,8 @@ import {
 } from './support.ts'
 
 const HOUR_MS = 3_600_000
+/** That a lease is lost has to be noticed before it would have run out. */
+const BEFORE_IT_ENDS_MS = settings.leaseMs - 5_000
 const ours: FailureRule = { retryable: true, counts: false }
 const final: FailureRule = { retryable: false, counts: true }
 
@@ -423,7 +425,7 @@ describeOnEachDatabase('a worker', (engine) => {
         UPDATE jobs SET claim = gen_random_uuid(), worker = 'another' WHERE id = ${id}`.execute(
         database.db,
       )
-      await eventually(() => assert.ok(reason instanceof LeaseLost))
+      await eventually(() => assert.ok(reason instanceof LeaseLost), BEFORE_IT_ENDS_MS)
       await worker.worker.stop({ deadlineMs: 1_000 })
       assert.equal((await readJob(database, id)).worker, 'another')
     })
@@ -723,7 +725,7 @@ describeOnPostgres('a worker whose database is away', () => {
     await queue.ring(id)
     await own[Symbol.asyncDispose]()
     ahead = settings.leaseMs
-    await eventually(() => assert.ok(reason instanceof LeaseLost))
+    await eventually(() => assert.ok(reason instanceof LeaseLost), BEFORE_IT_ENDS_MS)
     await worker[Symbol.asyncDispose]()
     assert.equal((await readJob(open.database, id)).state, 'running')
   })

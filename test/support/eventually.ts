@@ -1,7 +1,10 @@
 // Waits for a condition instead of for a time.
 
-/** Tries `check` until it no longer throws; throws what it threw last once `timeoutMs` is over. */
-export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 10_000): Promise<T> {
+/**
+ * Tries `check` until it no longer throws; throws what it threw last once `timeoutMs` is over. That is
+ * long enough for a machine that is busy with much else: who means "soon" gives a limit.
+ */
+export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 60_000): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     try {

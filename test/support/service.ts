@@ -90,7 +90,7 @@ export async function startService(
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
   await eventually(async () => {
     if (!hasEnded() && !(await isReady())) throw new Error(`not ready: ${output()}`)
-  }, 60_000)
+  }, 240_000)
   if (hasEnded()) throw new Error(`the service ended with code ${child.exitCode}: ${output()}`)
   return service
 }
@@ -128,7 +128,7 @@ export async function getProduct(
 export async function settled(
   service: Pick<Service, 'url'>,
   id: string,
-  timeoutMs = 60_000,
+  timeoutMs = 180_000,
 ): Promise<ProductDocument> {
   return await eventually(async () => {
     const product = await getProduct(service, id)
