@@ -9,18 +9,23 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Database } from '../../src/database/database.ts'
+import { AppError } from '../../src/errors.ts'
 import { bindJob, bindJobs } from '../../src/jobs/bind.ts'
 import { claim, postpone } from '../../src/jobs/claim.ts'
 import { fail, lockClaimed } from '../../src/jobs/fail.ts'
 import { handBack } from '../../src/jobs/hand-back.ts'
 import { extendLeases } from '../../src/jobs/heartbeat.ts'
 import type { ClaimedJob } from '../../src/jobs/job.ts'
+import { buryDead } from '../../src/jobs/letters.ts'
 import { purgeDone } from '../../src/jobs/purge.ts'
 import { reap } from '../../src/jobs/reaper.ts'
 import { makeDueNow, type NewJob, redrive, redriveAll } from '../../src/jobs/redrive.ts'
+import { revive } from '../../src/jobs/revive.ts'
 import { ring, unring } from '../../src/jobs/ring.ts'
 import { settle } from '../../src/jobs/settle.ts'
+import type { DeadLetter } from '../../src/queue/queue.ts'
 import { describeOnPostgres, postgresEngine, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import {
   addJob,
   addJobs,
@@ -60,6 +65,8 @@ describeOnPostgres('two moves that meet on one job', () => {
     id: string
     name: string
     job: ClaimedJob
+    /** Of one that is dead. */
+    death?: string
   }
   type Prepare = () => Promise<Subject>
   /** True when it moved the row. */
@@ -68,6 +75,9 @@ describeOnPostgres('two moves that meet on one job', () => {
   const { handler } = [...record().jobs.values()][0]!
   let kinds = 0
 
+  const claimBy = (worker: string, jobId: string) =>
+    database.transaction((tx) => claim(tx, { jobId, worker, leaseMs: settings.leaseMs }))
+
   const pending: Prepare = async () => {
     const name = `test.race.${++kinds}`
     const id = await addJob(database, { name })
@@ -75,9 +85,7 @@ describeOnPostgres('two moves that meet on one job', () => {
   }
   const running: Prepare = async () => {
     const { id, name } = await pending()
-    const job = await database.transaction((tx) =>
-      claim(tx, { jobId: id, worker: 'first', leaseMs: settings.leaseMs }),
-    )
+    const job = await claimBy('first', id)
     assert.ok(job)
     return { id, name, job }
   }
@@ -102,13 +110,11 @@ describeOnPostgres('two moves that meet on one job', () => {
   const dead: Prepare = async () => {
     const subject = await running()
     await fails({ retryable: false })(subject)
-    return subject
+    const { death } = await readJob(database, subject.id)
+    return { ...subject, death: death! }
   }
 
-  const claims: Move = async ({ id }) =>
-    (await database.transaction((tx) =>
-      claim(tx, { jobId: id, worker: 'second', leaseMs: settings.leaseMs }),
-    )) !== undefined
+  const claims: Move = async ({ id }) => (await claimBy('second', id)) !== undefined
   const postpones: Move = async ({ id }) => {
     await postpone(database.db, id, HOUR_MS)
     const { state, due_at } = await readJob(database, id)
@@ -151,6 +157,31 @@ describeOnPostgres('two moves that meet on one job', () => {
     (await database.transaction((tx) => redrive(tx, again(subject)))) !== undefined
   const redrivesAll: Move = async (subject) =>
     (await database.transaction((tx) => redriveAll(tx, [again(subject)]))).length > 0
+  const revives: Move = async ({ id, name, death }) => {
+    const jobs = bindJobs(bindJob({ ...testJob, name }, handler))
+    const options = { jobId: id, death: death!, jobs }
+    return (await database.transaction((tx) => revive(tx, options))) === 'revived'
+  }
+  /** The deaths that a queue was told of. */
+  const told = new Set<string>()
+  const unburied = new AppError('unavailable', 'The queue takes no letters.')
+  /** Marks a death, tells the queue of it, and marks it again by the queue's answer. */
+  const buries =
+    ({ taken = true, withinMs = 3 } = {}): Move =>
+    async ({ id }) => {
+      let isTold = false
+      const bury = async (letters: readonly DeadLetter[]) => {
+        isTold ||= letters.some(({ jobId }) => jobId === id)
+        // Long enough for the other move to come between the marks.
+        await sleep(Math.random() * withinMs)
+        if (!taken) throw unburied
+        for (const { death } of letters) told.add(death)
+      }
+      await buryDead({ database, bury, definitions: [] }, new AbortController().signal).catch(
+        (error) => assert.equal(error, unburied),
+      )
+      return isTold
+    }
   const makesDue: Move = async ({ id, name }) =>
     await database.transaction((tx) => makeDueNow(tx, name, id))
   const rings: Move = async ({ id }) =>
@@ -199,14 +230,22 @@ describeOnPostgres('two moves that meet on one job', () => {
     }
     for (const index of contested) assert.ok(wins[index], `never won: ${wins}`)
   }
-  /** A job that was purged and redriven has another id. */
+  /** A job that was purged and redriven has another id. As JSON, where a time may be `infinity`. */
   const readByKey = async ({ id, name }: Subject) => {
-    const { rows } = await sql<JobRow>`
-      SELECT * FROM jobs WHERE name = ${name} AND key = ${id}`.execute(database.db)
+    const { rows } = await sql<{ job: JobRow }>`
+      SELECT to_jsonb(jobs) AS job FROM jobs WHERE name = ${name} AND key = ${id}`.execute(
+      database.db,
+    )
     assert.equal(rows.length, 1)
-    return rows[0]!
+    return rows[0]!.job
   }
   const oneOf = (won: boolean[]) => assert.equal(won.filter(Boolean).length, 1, String(won))
+  /** As good as new, and the next announcer sees it. */
+  const assertAnew = ({ state, attempts, death, error, rings, ring_again_at }: JobRow) =>
+    assert.deepEqual(
+      { state, attempts, death, error, rings, ring_again_at },
+      { state: 'pending', attempts: 0, death: null, error: null, rings: 0, ring_again_at: null },
+    )
 
   test('claim and claim: eight at once, one has it', async () => {
     await race({
@@ -351,6 +390,56 @@ describeOnPostgres('two moves that meet on one job', () => {
     })
   })
 
+  test('making due and ring: what was rung before is due to be rung again', async () => {
+    await race({
+      from: announced,
+      alone: true,
+      moves: [makesDue, rings],
+      check: ([made, rung], row) => {
+        assert.ok(made)
+        assert.equal(row.state, 'pending')
+        assert.ok(row.rings === 0 || (row.rings === 1 && rung), `${row.rings} rings`)
+        assert.equal(row.ring_again_at === null, row.rings === 0)
+      },
+    })
+  })
+
+  test('making due and taking a ring back', async () => {
+    await race({
+      from: announced,
+      moves: [makesDue, unrings],
+      check: ([made], row) => {
+        assert.ok(made)
+        assert.deepEqual([row.state, row.rings, row.ring_again_at], ['pending', 0, null])
+      },
+    })
+  })
+
+  for (const [name, moves] of [
+    ['putting off and making due', [postpones, makesDue]],
+    ['putting off and ring', [postpones, rings]],
+    ['putting off and taking a ring back', [postpones, unrings]],
+    ['putting off and redrive of all', [postpones, redrivesAll]],
+    ['ring and taking a ring back', [rings, unrings]],
+    ['ring and redrive of all', [rings, redrivesAll]],
+    ['taking a ring back and redrive of all', [unrings, redrivesAll]],
+    ['making due and redrive of all', [makesDue, redrivesAll]],
+  ] as const) {
+    test(`${name}: the job goes on waiting, and is announced or will be`, async () => {
+      await race({
+        from: announced,
+        alone: moves.some((move) => move === rings),
+        moves,
+        check: (won, row) => {
+          for (const [index, move] of moves.entries())
+            if (move === makesDue || move === redrivesAll) assert.ok(won[index])
+          assert.deepEqual([row.state, row.attempts], ['pending', 0])
+          if (row.ring_again_at !== null) assert.ok(Date.parse(row.ring_again_at) > Date.now())
+        },
+      })
+    })
+  }
+
   test('settle and settle, of one claim', async () => {
     await race({ from: running, moves: [settles, settles], check: oneOf })
   })
@@ -462,6 +551,118 @@ describeOnPostgres('two moves that meet on one job', () => {
   test('redrive and redrive: one says so', async () => {
     await race({ from: dead, moves: [redrives, redrives], check: oneOf })
   })
+
+  test('putting off and redrive, of a dead job: only what was redriven is put off', async () => {
+    await race({
+      from: dead,
+      moves: [postpones, redrives],
+      check: ([postponed, redriven], row) => {
+        assert.ok(redriven)
+        assertAnew(row)
+        assert.equal(Date.parse(row.due_at) > Date.now(), postponed)
+      },
+    })
+  })
+
+  test('revive and revive, by the same message: one does', async () => {
+    await race({
+      from: dead,
+      moves: [revives, revives, revives],
+      check: (won, row) => {
+        oneOf(won)
+        assertAnew(row)
+      },
+    })
+  })
+
+  test('revive and redrive: one does', async () => {
+    await race({
+      from: dead,
+      moves: [revives, redrives],
+      check: (won, row) => {
+        oneOf(won)
+        assertAnew(row)
+      },
+    })
+  })
+
+  test('revive and redrive of all: the message comes too late, or changes nothing', async () => {
+    await race({
+      from: dead,
+      moves: [revives, redrivesAll],
+      check: ([, redriven], row) => {
+        assert.ok(redriven)
+        assertAnew(row)
+      },
+    })
+  })
+
+  test('revive and claim: only what was revived is claimed', async () => {
+    await race({
+      from: dead,
+      moves: [revives, claims],
+      check: ([revived, claimed], row) => {
+        assert.ok(revived)
+        assert.equal(row.state, claimed ? 'running' : 'pending')
+        assert.equal(row.attempts, claimed ? 1 : 0)
+        assert.equal(row.death, null)
+      },
+    })
+  })
+
+  test('burial and burial: a death is told by one', async () => {
+    await race({
+      from: dead,
+      alone: true,
+      moves: [buries(), buries(), buries()],
+      check: (won, row) => {
+        oneOf(won)
+        assert.equal(row.ring_again_at, 'infinity')
+      },
+    })
+  })
+
+  for (const [name, move] of [
+    ['redrive', redrives],
+    ['revive', revives],
+  ] as const) {
+    for (const taken of [true, false]) {
+      const burial = taken ? 'burial' : 'burial that fails'
+      test(`${burial} and ${name}: what lives again bears no mark`, async () => {
+        await race({
+          from: dead,
+          alone: true,
+          moves: [buries({ taken }), move],
+          check: ([, moved], row) => {
+            assert.ok(moved)
+            assertAnew(row)
+          },
+        })
+      })
+    }
+
+    test(`burial and ${name} of a job that dies again: no death is taken for another`, async () => {
+      const movesAndDies: Move = async (subject) => {
+        const moved = await move(subject)
+        // Passed over for the instant in which a mark looks at the row.
+        const job = await eventually(
+          async () => (await claimBy('second', subject.id)) ?? assert.fail('nothing to claim'),
+        )
+        return moved && (await fails({ retryable: false })({ ...subject, job }))
+      }
+      await race({
+        from: dead,
+        alone: true,
+        moves: [buries({ withinMs: 30 }), movesAndDies],
+        check: ([, died], row, { death }) => {
+          assert.ok(died)
+          assert.equal(row.state, 'dead')
+          assert.notEqual(row.death, death)
+          assert.equal(row.ring_again_at === 'infinity', told.has(row.death!))
+        },
+      })
+    })
+  }
 
   test('redrive and purge: the job is there afterwards, whoever was faster', async () => {
     await race({
