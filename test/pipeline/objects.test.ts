@@ -29,6 +29,7 @@ import {
   rowStages,
   silent,
 } from '../support/picture-work.ts'
+import { repeatTogether, times } from '../support/repeat-together.ts'
 
 const small: Preset = { name: 'small', format: 'jpeg', width: 80, height: 60, quality: 75 }
 const two = [...presets, small]
@@ -374,18 +375,11 @@ describeOnPostgres('objects under attempts, sweeps and crashes at once', () => {
       assert.deepEqual(await brokenRenditions(database), [])
     }
 
-    const until = performance.now() + DURATION_MS
-    const repeat = async (turn: () => Promise<void>) => {
-      while (performance.now() < until) await turn()
-    }
-    await Promise.all([
-      ...Array.from({ length: 10 }, () => repeat(attempt)),
-      repeat(sweep),
-      repeat(sweep),
-      repeat(forget),
-      repeat(check),
-    ])
-    for (const [name, count] of Object.entries(counts)) assert.ok(count > 0, `${name}: none`)
+    await repeatTogether({
+      durationMs: DURATION_MS,
+      counts,
+      actors: [...times(10, attempt), ...times(2, sweep), forget, check],
+    })
     assert.deepEqual(await brokenRenditions(database), [])
     const { rows } = await sql<{ key: string }>`
       SELECT key FROM renditions JOIN objects ON objects.id = object_id`.execute(db)

@@ -18,6 +18,7 @@ import {
   versionsTold,
 } from '../support/picture-work.ts'
 import { context } from '../support/products.ts'
+import { repeatTogether, times } from '../support/repeat-together.ts'
 
 const ROUNDS = 40
 const final = new AppError('not_an_image', 'The file is no picture.')
@@ -389,21 +390,6 @@ describeOnPostgres('all moves of a few pictures at once', () => {
       retriedAll: 0,
       conflicts: 0,
     }
-    const failures: unknown[] = []
-    const started = performance.now()
-    /** After three seconds, or as much later as a slow machine needs for each thing to happen once. */
-    const over = () => {
-      const elapsedMs = performance.now() - started
-      const all = Object.values(counts).every((count) => count > 0)
-      return failures.length > 0 || elapsedMs > (all ? 3_000 : 60_000)
-    }
-    const untilOver = async (turn: () => Promise<void>) => {
-      try {
-        while (!over()) await turn()
-      } catch (error) {
-        failures.push(error)
-      }
-    }
     const workOnce = async (worker: string) => {
       const job = await work.claim(any(), worker)
       if (!job) return
@@ -433,14 +419,16 @@ describeOnPostgres('all moves of a few pictures at once', () => {
       const product = products[Math.floor(Math.random() * products.length)]!
       return unlessConflict(work.images.retryOfProduct(product.id, context), 'retriedAll')
     }
-    await Promise.all([
-      ...Array.from({ length: 10 }, (_, n) => untilOver(() => workOnce(`worker-${n}`))),
-      ...Array.from({ length: 3 }, () => untilOver(async () => void (await work.reap()))),
-      ...Array.from({ length: 3 }, () => untilOver(retryOnce)),
-      ...Array.from({ length: 2 }, () => untilOver(retryAllOnce)),
-    ])
-    assert.deepEqual(failures, [], 'nobody saw an error: a deadlock would be one')
-    for (const [name, count] of Object.entries(counts)) assert.ok(count > 0, `${name} happened`)
+    await repeatTogether({
+      durationMs: 3_000,
+      counts,
+      actors: [
+        ...Array.from({ length: 10 }, (_, n) => () => workOnce(`worker-${n}`)),
+        ...times(3, work.reap),
+        ...times(3, retryOnce),
+        ...times(2, retryAllOnce),
+      ],
+    })
     await assertConsistent(database)
     for (const { id } of products) {
       // Several pictures that are queued again at once are one version.
