@@ -2,6 +2,7 @@
 // decimal, URLs that lead inside. Everything at fault is reported at once.
 
 import { AppError, type FieldError } from '../errors.ts'
+import { hasGrowingWord } from './growing-words.ts'
 import type { NewProduct, ProductPatch } from './product.ts'
 
 /** numeric(12,2). */
@@ -59,7 +60,7 @@ function checkFields(input: ProductPatch, checkUrl: CheckUrl): FieldError[] {
   const { product_name, product_description, product_price, product_images } = input
   return [
     ...checkText('/product_name', product_name ?? ''),
-    ...checkText('/product_description', product_description ?? ''),
+    ...checkSearchedText('/product_description', product_description ?? ''),
     ...checkPrice(product_price ?? 0),
     ...(product_images ?? []).flatMap((url, index) =>
       checkSource(`/product_images/${index}`, url, checkUrl),
@@ -84,6 +85,13 @@ function checkText(pointer: string, text: string): FieldError[] {
     ]
   }
   return []
+}
+
+/** A name is too short to hold such a word. */
+function checkSearchedText(pointer: string, text: string): FieldError[] {
+  const errors = checkText(pointer, text)
+  if (errors.length > 0 || !hasGrowingWord(text)) return errors
+  return [{ pointer, code: 'text', detail: 'must not hold a word that is too long in lower case' }]
 }
 
 function checkPrice(price: number): FieldError[] {

@@ -3,10 +3,14 @@
 // unfinished. No text is an error.
 
 import { type RawBuilder, sql } from 'kysely'
+import { lowerCaseBytes, TOO_LONG } from './growing-words.ts'
 import { LONGEST_SEARCH } from './product-list.ts'
 
 /** Beyond these, as beyond `LONGEST_SEARCH`, a search only costs time: every word is looked up, and weighed in 10,000 products. */
 const MAX_WORDS = 32
+
+/** Bytes. Half of what is too long for PostgreSQL, as in a Turkish locale an `I` has two bytes in lower case. */
+const LONGEST_WORD = TOO_LONG / 2
 
 export interface SearchWords {
   /** For `websearch_to_tsquery`. */
@@ -18,7 +22,7 @@ export interface SearchWords {
 }
 
 export function parseWords(typed: string): SearchWords {
-  const words = typed.slice(0, LONGEST_SEARCH).match(/-*"[^"]*"|[^\s"]+/g) ?? []
+  const words = withoutLongWords(typed.slice(0, LONGEST_SEARCH)).match(/-*"[^"]*"|[^\s"]+/g) ?? []
   const used = words.slice(0, MAX_WORDS)
   const text = used.join(' ')
   const last = used.pop()
@@ -30,6 +34,13 @@ export function parseWords(typed: string): SearchWords {
     beside: used.slice(alternative + 1).join(' '),
     last: `'${last.replace(/['\\]/g, '$&$&')}':*`,
   }
+}
+
+/** Those that PostgreSQL takes for an error. U+FEFF is a blank to JavaScript only. */
+function withoutLongWords(typed: string): string {
+  return typed.replace(/(?:[^\s"]|\ufeff)+/g, (word) =>
+    lowerCaseBytes(word) > LONGEST_WORD ? ' ' : word,
+  )
 }
 
 /** Neither quoted nor excluded, and not ended by what is no part of a word. */

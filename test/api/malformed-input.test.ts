@@ -130,6 +130,11 @@ describe('a product with', () => {
       { ...sample, product_description: '\ud83d!' },
       invalid(['/product_description', 'text']),
     ],
+    [
+      'a word in the description that is too long for PostgreSQL once it is in lower case',
+      { ...sample, product_description: `oak ${'Ⱥ'.repeat(683)}` },
+      invalid(['/product_description', 'text']),
+    ],
 
     ['no price', without('product_price'), invalid(['/product_price', 'required'])],
     ['a price that is null', price('null'), invalid(['/product_price', 'type'])],

@@ -163,6 +163,10 @@ describeOnEachDatabase('a list', (engine) => {
     }
     await fc.assert(fc.asyncProperty(odd, search), { numRuns: 200 })
     const long = ['a'.repeat(10_000), 'a '.repeat(5_000), 'a-'.repeat(5_000), '"a'.repeat(5_000)]
+    // In lower case these have more bytes.
+    const growing = ['Ⱥ', 'İ', 'aȺ', 'ȺI', 'Ⱥ\ufeff', 'Ⱥ\u0301', 'Ა', 'ﬃ', '\u212a', 'ẞ', '𐐀']
+    for (const part of growing)
+      long.push(part.repeat(700), `-${part.repeat(700)}`, `"oak ${part.repeat(700)} b" c`)
     for (const typed of [
       ...long,
       `${'ž'.repeat(3_000)}:*`,

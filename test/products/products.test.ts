@@ -103,6 +103,27 @@ describeOnEachDatabase('products', (engine) => {
     }
   })
 
+  test('any description that is let in fits its text search, however long and odd its words are', async () => {
+    const letters = Array.from({ length: 5_000 }, (_, at) => String.fromCodePoint(0x20000 + at))
+    const descriptions = [
+      `oak ${'Ⱥ'.repeat(682)}`,
+      'Ⱥ'.repeat(682).concat(' ').repeat(14),
+      'İ'.repeat(682),
+      'a'.repeat(10_000),
+      'Ж'.repeat(1_023),
+      'Ж'.repeat(1_024),
+      ...[' ', '-', '.', '/', '@', '_'].map((between) => letters.join(between)),
+      `http://vitrine.example/${letters.slice(0, 4_900).join('/')}`,
+    ]
+    for (const product_description of descriptions) {
+      const created = await products.create(
+        newProduct({ product_description, product_images: [] }),
+        context,
+      )
+      assert.equal(read(created).product_description, product_description)
+    }
+  })
+
   test('everything at fault is named at once, and nothing is stored', async () => {
     const count = async () =>
       (await sql<{ n: number }>`SELECT count(*) AS n FROM products`.execute(open.database.db))

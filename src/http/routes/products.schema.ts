@@ -44,6 +44,8 @@ export const newProductSchema = Type.Object(
       Type.String({
         maxLength: MAX_DESCRIPTION,
         ...withoutNul,
+        description:
+          'No word of 2,048 bytes or more, counted in lower case, that has fewer as it is written.',
         examples: ['A test product.'],
       }),
     ),
