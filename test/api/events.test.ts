@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
+import { beginEpoch } from '../../src/events/epoch.ts'
 import { purgeEvents } from '../../src/events/purge.ts'
 import { listen, openApi, post, sample, type TestApi } from '../support/api.ts'
 import { appendEvent } from '../support/append-event.ts'
@@ -215,6 +216,20 @@ describe('a client that the log does not reach', () => {
     await rename(id, 'Once more')
     const [event] = await again.has(1)
     assert.equal(event?.event, 'product.updated', 'the position of a snapshot is always in the log')
+  })
+
+  test('that was resumed long ago gets the product as it is now, not as it was then', async () => {
+    const id = await create()
+    await using first = await openStream(`${url}/products/${id}/events`)
+    const [snapshot] = await first.has(1)
+    await using resumed = await openStream(`${url}/products/${id}/events?after=${snapshot?.id}`)
+    await rename(id, 'Renamed since')
+    await resumed.has(1)
+    await beginEpoch(api.database.database.db)
+    const [, resync, fresh] = await resumed.has(3)
+    assert.deepEqual([resync?.event, fresh?.event], ['resync', 'snapshot'])
+    assert.equal(fresh?.data.product.product_name, 'Renamed since')
+    assert.notEqual(fresh?.id?.split('-')[0], snapshot?.id?.split('-')[0])
   })
 })
 

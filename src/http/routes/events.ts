@@ -96,8 +96,11 @@ export function registerEventRoutes(app: App, options: EventRoutesOptions): void
     },
     async (request, reply) => {
       const found = await snapshots.read(request.params.id)
-      const source = oneProduct(snapshots, request.params.id.toLowerCase(), found)
-      if (!found) await assertHasEnding(feed, source, startOf(request))
+      const start = startOf(request)
+      // Who knows a place needs no snapshot now, and an old one never.
+      const first = start ? undefined : found
+      const source = oneProduct(snapshots, request.params.id.toLowerCase(), first)
+      if (!found) await assertHasEnding(feed, source, start)
       await serve(request, reply, source)
     },
   )
@@ -142,7 +145,7 @@ function everything(feed: EventFeed, userId: string | undefined): Source {
   }
 }
 
-/** `first` is what was read of it to answer at all. */
+/** `first` is what was read of it to answer at all, where the stream begins with that. */
 function oneProduct(
   snapshots: ProductSnapshots,
   productId: string,
