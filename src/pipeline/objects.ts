@@ -3,11 +3,11 @@
 // never used again, so a repeated or late upload is harmless. What a disk or an operator loses is noticed
 // when it would be shared, and made again under another key.
 
-import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Db, Tx } from '../database/database.ts'
 import { AppError } from '../errors.ts'
+import { freshRenditionKey } from '../images/rendition-key.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Storage } from '../storage/storage.ts'
 import { type Preset, recipeOf } from './presets.ts'
@@ -86,7 +86,7 @@ export async function reserve(
     id: uuidv7(),
     preset: file.preset,
     recipe: recipes.get(file.preset),
-    key: freshKey(sourceSha256, file),
+    key: freshRenditionKey({ sourceSha256, preset: file.preset, format: file.format }),
     file,
   }))
   await sql`
@@ -99,12 +99,6 @@ export async function reserve(
       ${files.map(({ body }) => body.byteLength)}::bigint[], ${files.map(({ format }) => format)}::text[])
       AS made (id, key, recipe, width, height, bytes, format)`.execute(db)
   return objects
-}
-
-function freshKey(sourceSha256: string, { preset, format }: RenderedFile): string {
-  const extension = format === 'jpeg' ? 'jpg' : format
-  const random = randomBytes(8).toString('hex')
-  return `renditions/${sourceSha256.slice(0, 2)}/${sourceSha256}/${preset}-${random}.${extension}`
 }
 
 /**

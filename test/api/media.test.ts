@@ -171,6 +171,56 @@ describe('no path leads out of the folder', () => {
   })
 })
 
+describe('where the files are in a public bucket', () => {
+  const bucketUrl = 'https://cdn.example/pictures/'
+  const hash = '3f'.padEnd(64, 'a1')
+  const old = `renditions/3f/${hash}/default-0123456789abcdef.jpg`
+  let other: TestApi
+  before(async () => {
+    other = await openApi({ bucketUrl })
+  })
+  after(() => other[Symbol.asyncDispose]())
+
+  test('a link from before leads to the file there, whatever is asked of it', async () => {
+    for (const method of ['GET', 'HEAD'] as const) {
+      for (const base of ['', '/api/v1']) {
+        const headers = { range: 'bytes=0-1', 'if-none-match': '*' }
+        const response = await other.app.inject({ method, url: `${base}/media/${old}`, headers })
+        assert.equal(response.statusCode, 302)
+        assert.equal(response.headers.location, bucketUrl + old)
+        assert.equal(response.headers['cache-control'], 'public, max-age=86400')
+        assert.equal(response.headers.etag, undefined)
+        assert.equal(response.rawPayload.length, 0)
+      }
+    }
+  })
+
+  const foreign = [
+    'invoice.jpg',
+    'private/invoice.jpg',
+    'renditions/invoice.jpg',
+    `renditions/3f/${hash}/invoice.jpg`,
+    `renditions/40/${hash}/default-0123456789abcdef.jpg`,
+    `renditions/3f/${hash.slice(1)}/default-0123456789abcdef.jpg`,
+    `other/${old}`,
+    `${old}/x.jpg`,
+    `${old}/`,
+    `${old}?versionId=1`.replace('?', '%3f'),
+    `${old}%0a`,
+    `${old}%0d%0aSet-Cookie:%20a=b`,
+    `${old.replace('default', '..%2fdefault')}`,
+  ]
+  for (const path of foreign) {
+    test(`${path.replace(hash, '…')} is no link of ours`, async () => {
+      for (const method of ['GET', 'HEAD'] as const) {
+        const response = await other.app.inject({ method, url: `/media/${path}` })
+        assert.equal(response.statusCode, 404)
+        assert.equal(response.headers.location, undefined)
+      }
+    })
+  }
+})
+
 test('a client that leaves in mid-file disturbs nobody', async () => {
   await using own = await openApi()
   await own.storage.put('big.jpg', Buffer.alloc(20_000_000, 1), { contentType: 'image/jpeg' })

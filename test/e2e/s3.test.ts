@@ -65,12 +65,24 @@ describeWithS3('a service with a public bucket', () => {
     assert.deepEqual([format, width, height], ['jpeg', 90, 60])
   })
 
-  test('serves its pictures under /media/ too: links from before it had a bucket stay', async () => {
+  test('sends links from before it had a bucket there, and gives away nothing else of it', async () => {
     const { id } = await postProduct(service, [`${origin.url}/a.jpg`])
     const [url = ''] = urlsOf(await settled(service, id))
     const key = url.slice(`${bucket.endpoint}/${bucket.bucket}/`.length)
-    const [there, here] = await Promise.all([fetch(url), fetch(`${service.url}/media/${key}`)])
-    assert.deepEqual(await here.bytes(), await there.bytes())
+    const old = `${service.url}/media/${key}`
+    for (const method of ['GET', 'HEAD']) {
+      const here = await fetch(old, { method, redirect: 'manual' })
+      assert.deepEqual([here.status, here.headers.get('location')], [302, url])
+    }
+    const [there, followed] = await Promise.all([fetch(url), fetch(old)])
+    assert.deepEqual([there.status, followed.status], [200, 200])
+    assert.deepEqual(await followed.bytes(), await there.bytes())
+
+    await using storage = await openStorage(bucket)
+    const foreign = 'invoices/2026/scan.jpg'
+    await storage.put(foreign, await jpeg(9, 6, 'red'), { contentType: 'image/jpeg' })
+    for (const method of ['GET', 'HEAD'])
+      assert.equal((await fetch(`${service.url}/media/${foreign}`, { method })).status, 404)
   })
 
   test('makes a picture again that was removed from the bucket, for whoever posts it anew', async () => {

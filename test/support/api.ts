@@ -46,6 +46,8 @@ export interface TestApiOptions {
   streams?: Partial<StreamLimits>
   corsOrigins?: readonly string[]
   drainMs?: number
+  /** As if the files were in a bucket that everybody may read, below this address: reading one fails the test. */
+  bucketUrl?: string
 }
 
 export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -72,7 +74,7 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     ...useCases,
     feed: relay.feed,
     snapshots: createProductSnapshots({ db: database.database.db, mediaUrls }),
-    storage,
+    storage: options.bucketUrl === undefined ? storage : inBucket(storage, options.bucketUrl),
     health,
     log: log.logger,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
@@ -96,6 +98,11 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     logged: log.logged,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+function inBucket(storage: Storage, urlPrefix: string): Storage {
+  const open = () => assert.fail('a file of the bucket was read')
+  return { ...storage, urlPrefix, open }
 }
 
 function createUseCases({ database }: TestDatabase) {

@@ -27,7 +27,7 @@ export const answerHeaders = {
   Vary: text({ examples: ['accept-encoding'] }),
   Location: text({
     format: 'uri-reference',
-    description: 'The address of what was made.',
+    description: 'The address of what was made, or of where it is.',
     examples: [`/api/v1/products/${EXAMPLE_PRODUCT_ID}`],
   }),
   'Content-Location': text({

@@ -1,10 +1,12 @@
 // The files that this service keeps itself. A key never means another file, so clients may keep what
-// they got for ever; a path that is no key, however it is spelled, leads nowhere.
+// they got for ever; a path that is no key, however it is spelled, leads nowhere. Of a bucket it serves
+// nothing: links from before there was one lead on to it.
 
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { AppError } from '../../errors.ts'
+import { RENDITION_KEY } from '../../images/rendition-key.ts'
 import type { Logger } from '../../observability/logger.ts'
 import { MEDIA_PATH, STORAGE_KEY, type Storage, type StoredFile } from '../../storage/storage.ts'
 import type { App } from '../app.ts'
@@ -34,6 +36,10 @@ const rangeHeaders = Type.Object({
   ),
 })
 
+const elsewhere = Type.Null({
+  description: 'The files are in a public bucket: a link from before leads to the picture there.',
+})
+
 const RANGE_NOT_SATISFIABLE = 416
 
 export interface MediaRoutesOptions {
@@ -51,6 +57,7 @@ export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptio
       {
         200: withHeaders(file, 'ETag', 'Cache-Control', 'Accept-Ranges'),
         206: withHeaders(file, 'ETag', 'Cache-Control', 'Accept-Ranges', 'Content-Range'),
+        302: withHeaders(elsewhere, 'Location', 'Cache-Control'),
         304: withHeaders(notModified.body, 'ETag', 'Accept-Ranges'),
         416: withHeaders(problemBody(416, ['invalid_input']), 'Accept-Ranges', 'Content-Range'),
       },
@@ -66,7 +73,9 @@ export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptio
     // The router takes a slash off the end, which is right for everything but a file.
     const isKey = STORAGE_KEY.test(key) && !pathOf(request.url).endsWith('/')
     // Where URLs are signed, files are not for everybody who knows a key.
-    const found = isKey && !storage.signer ? await storage.open(key) : undefined
+    if (!isKey || storage.signer) throw notFound()
+    if (!storage.urlPrefix.startsWith('/')) return sendThere(storage.urlPrefix, key, reply)
+    const found = await storage.open(key)
     if (!found) throw notFound()
     return sendFile(found, { key, request, reply, log })
   }
@@ -74,6 +83,17 @@ export function registerMediaRoutes(app: App, { storage, log }: MediaRoutesOptio
   app.get(url, { exposeHeadRoute: false, schema }, serve)
   // The framework's own HEAD would read the whole file to throw it away.
   app.head(url, { schema: { ...schema, hide: true } }, serve)
+}
+
+/**
+ * To the public URL of a rendition, whether it is there or not. The bucket may hold other things, some of
+ * them for us only: nothing is read with our credentials for who asks, and no other key leads anywhere.
+ */
+function sendThere(urlPrefix: string, key: string, reply: FastifyReply): FastifyReply {
+  if (!RENDITION_KEY.test(key)) throw notFound()
+  // The public URL may change, by a CDN or another bucket.
+  reply.header('cache-control', 'public, max-age=86400')
+  return reply.redirect(urlPrefix + key, 302)
 }
 
 interface Exchange {
