@@ -9,7 +9,8 @@ const final: FailureRule = { retryable: false, counts: true }
 const retried: FailureRule = { retryable: true, counts: true }
 /** Our own fault: the picture does not pay for it with an attempt. */
 const ours: FailureRule = { retryable: true, counts: false }
-const retriedUpTo = (maxAttempts: number): FailureRule => ({ ...retried, maxAttempts })
+/** The last of so many of one code is final. */
+const retriedUpTo = (maxFailures: number): FailureRule => ({ ...retried, maxFailures })
 
 const rules = {
   url_not_allowed: final,

@@ -7,7 +7,7 @@ import type { Tx } from '../database/database.ts'
 import type { Timestamp } from '../database/types.ts'
 import { claimedJob, milliseconds } from './claim.ts'
 import type { ClaimedJob, FailureRule, JobFailure, JobHandler } from './job.ts'
-import { decideRetry, type RetryBounds } from './retry.ts'
+import { countFailure, decideRetry, type FailureCounts, type RetryBounds } from './retry.ts'
 
 export interface Verdict {
   failure: JobFailure
@@ -15,7 +15,7 @@ export interface Verdict {
 }
 
 /** A running job whose row this transaction has locked. */
-export type LockedJob = ClaimedJob & { uncounted: number; ageMs: number }
+export type LockedJob = ClaimedJob & { uncounted: number; failures: FailureCounts; ageMs: number }
 
 /** Locks the row of a claim of ours; undefined when it is ours no longer. */
 export async function lockClaimed(
@@ -28,7 +28,7 @@ export async function lockClaimed(
   return rows[0]
 }
 
-export const lockedJob: RawBuilder<LockedJob> = sql`${claimedJob}, jobs.uncounted,
+export const lockedJob: RawBuilder<LockedJob> = sql`${claimedJob}, jobs.uncounted, jobs.failures,
   extract(epoch FROM clock_timestamp() - jobs.queued_at)::float8 * 1000 AS "ageMs"`
 
 export interface FailOptions {
@@ -45,7 +45,9 @@ export async function fail(tx: Tx, options: FailOptions): Promise<'retry_schedul
   const { job, locked, handler, verdict, bounds } = options
   const { failure, rule } = verdict
   job.attempts = locked.attempts
-  const decision = decideRetry(rule, locked, bounds)
+  const failures = countFailure(locked.failures, failure.code, rule)
+  const standing = { ...locked, ofThisCode: failures[failure.code] ?? 0 }
+  const decision = decideRetry(rule, standing, bounds)
   if (decision.move === 'dead') {
     await bury(tx, job, failure)
     await handler.onDead(tx, job, failure)
@@ -55,6 +57,7 @@ export async function fail(tx: Tx, options: FailOptions): Promise<'retry_schedul
     failure,
     delayMs: decision.delayMs,
     counts: rule.counts,
+    failures,
   })
   job.attempts = attempts
   await handler.onRetryScheduled(tx, job, failure, dueAt)
@@ -75,17 +78,18 @@ interface Retry {
   failure: JobFailure
   delayMs: number
   counts: boolean
+  failures: FailureCounts
 }
 
 async function scheduleRetry(
   tx: Tx,
   { id, claim }: ClaimedJob,
-  { failure, delayMs, counts }: Retry,
+  { failure, delayMs, counts, failures }: Retry,
 ): Promise<{ attempts: number; dueAt: Timestamp }> {
   const { rows } = await sql<{ attempts: number; dueAt: Timestamp }>`
     UPDATE jobs SET state = 'pending', due_at = clock_timestamp() + ${milliseconds(delayMs)},
       ring_again_at = NULL, rings = 0, claim = NULL, lease_until = NULL, worker = NULL,
-      error = ${JSON.stringify(failure)}::jsonb,
+      error = ${JSON.stringify(failure)}::jsonb, failures = ${JSON.stringify(failures)}::jsonb,
       attempts = attempts - CASE WHEN ${counts}::boolean THEN 0 ELSE 1 END,
       uncounted = CASE WHEN ${counts}::boolean THEN 0 ELSE uncounted + 1 END
     WHERE id = ${id} AND state = 'running' AND claim = ${claim}

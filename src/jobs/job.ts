@@ -93,8 +93,11 @@ export type CommittedMove =
 /** What to do about a failure of one code. Chosen by the handler, obeyed by the engine. */
 export interface FailureRule {
   retryable: boolean
-  /** Fewer attempts than the job's own maximum, for this code. */
-  maxAttempts?: number
+  /**
+   * After so many counted failures of this code the job is dead, although it has attempts left. Since it was
+   * queued, or last redriven; failures whose rule says nothing of it are not among them.
+   */
+  maxFailures?: number
   /** False for what is our own fault: the attempt is taken back (JOB_MAX_AGE still ends the job). */
   counts: boolean
   /** Earliest time of the next attempt, when somebody told us (Retry-After). */

@@ -101,7 +101,7 @@ async function reclaim(
   await sql`SET LOCAL lock_timeout = ${sql.lit(LOCK_TIMEOUT)}`.execute(tx)
   const locked = await lockExpired(tx, held)
   if (!locked) return undefined
-  const { uncounted: _uncounted, ageMs: _ageMs, ...job } = locked
+  const { uncounted: _uncounted, failures: _failures, ageMs: _ageMs, ...job } = locked
   const { handler } = bound
   if (!bound.isPayload(job.payload)) {
     await buryUnreadable(tx, job, handler)

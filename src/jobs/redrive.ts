@@ -57,7 +57,7 @@ export async function redriveAll(tx: Tx, jobs: readonly NewJob[]): Promise<strin
 
 /** What makes a job that is not running as good as new. */
 export const anew: RawBuilder<unknown> = sql`
-  state = 'pending', attempts = 0, uncounted = 0, queued_at = clock_timestamp(),
+  state = 'pending', attempts = 0, uncounted = 0, failures = '{}', queued_at = clock_timestamp(),
   due_at = clock_timestamp(), ring_again_at = NULL, rings = 0, claim = NULL, lease_until = NULL,
   worker = NULL, death = NULL, error = NULL, result = NULL, finished_at = NULL`
 

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { FailureRule } from './job.ts'
-import { decideRetry, type Standing } from './retry.ts'
+import { countFailure, decideRetry, type FailureCounts, type Standing } from './retry.ts'
 
 const HOUR_MS = 3_600_000
 const retried: FailureRule = { retryable: true, counts: true }
 const ours: FailureRule = { retryable: true, counts: false }
-const fresh: Standing = { attempts: 1, maxAttempts: 100, uncounted: 0, ageMs: 0 }
+const fresh: Standing = { attempts: 1, maxAttempts: 100, ofThisCode: 0, uncounted: 0, ageMs: 0 }
 
 function decide(rule: FailureRule, standing: Partial<Standing> = {}, chance = 0.5) {
   const bounds = { maxAgeMs: 24 * HOUR_MS, random: () => chance }
@@ -38,14 +38,61 @@ describe('whether and when a failed attempt is followed by another', () => {
     assert.equal(decide(retried, { attempts: 8, maxAttempts: 8 }).move, 'dead')
   })
 
-  test('a code may allow fewer attempts than the job, never more', () => {
-    const twice = { ...retried, maxAttempts: 2 }
-    assert.equal(decide(twice, { attempts: 1 }).move, 'retry')
-    assert.equal(decide(twice, { attempts: 2 }).move, 'dead')
-    assert.equal(
-      decide({ ...retried, maxAttempts: 50 }, { attempts: 8, maxAttempts: 8 }).move,
-      'dead',
-    )
+  test('a code may allow fewer failures than the job has attempts, never more', () => {
+    const twice = { ...retried, maxFailures: 2 }
+    assert.equal(decide(twice, { ofThisCode: 1, attempts: 7, maxAttempts: 8 }).move, 'retry')
+    assert.equal(decide(twice, { ofThisCode: 2, attempts: 2 }).move, 'dead')
+    const often = { ...retried, maxFailures: 50 }
+    assert.equal(decide(often, { ofThisCode: 1, attempts: 8, maxAttempts: 8 }).move, 'dead')
+  })
+
+  describe('a code with a maximum of its own', () => {
+    const outOfMemory = { code: 'render_out_of_memory', rule: { ...retried, maxFailures: 2 } }
+    const unknownHost = { code: 'dns_failed', rule: { ...retried, maxFailures: 3 } }
+    const lookupTimeout = { code: 'dns_failed', rule: retried }
+    const originError = { code: 'origin_error', rule: retried }
+    const storageFailed = { code: 'storage_failed', rule: ours }
+
+    const movesAfter = (...failures: { code: string; rule: FailureRule }[]) => {
+      let counts: FailureCounts = {}
+      let attempts = 0
+      return failures.map(({ code, rule }) => {
+        if (rule.counts) attempts++
+        counts = countFailure(counts, code, rule)
+        return decide(rule, { attempts, ofThisCode: counts[code] ?? 0 }).move
+      })
+    }
+
+    test('is not used up by failures of other codes', () => {
+      assert.deepEqual(movesAfter(originError, outOfMemory), ['retry', 'retry'])
+      assert.deepEqual(movesAfter(unknownHost, unknownHost, outOfMemory), [
+        'retry',
+        'retry',
+        'retry',
+      ])
+    })
+
+    test('counts its failures whatever came between them', () => {
+      assert.deepEqual(movesAfter(outOfMemory, originError, storageFailed, outOfMemory), [
+        'retry',
+        'retry',
+        'retry',
+        'dead',
+      ])
+    })
+
+    test('is not used up by failures that share the code and have no maximum', () => {
+      const lookups = [lookupTimeout, lookupTimeout, lookupTimeout]
+      assert.ok(movesAfter(...lookups, unknownHost).every((move) => move === 'retry'))
+      const hosts = [unknownHost, unknownHost]
+      assert.ok(movesAfter(...hosts, ...lookups).every((move) => move === 'retry'))
+      assert.equal(movesAfter(...hosts, ...lookups, unknownHost).at(-1), 'dead')
+    })
+
+    test('is not used up by what does not count', () => {
+      const uncounted = { code: 'dns_failed', rule: { ...ours, maxFailures: 1 } }
+      assert.deepEqual(movesAfter(uncounted, uncounted), ['retry', 'retry'])
+    })
   })
 
   test('what is final is dead at the first attempt', () => {
@@ -86,7 +133,7 @@ describe('whether and when a failed attempt is followed by another', () => {
       {
         retryable: fc.boolean(),
         counts: fc.boolean(),
-        maxAttempts: fc.integer({ min: 1, max: 20 }),
+        maxFailures: fc.integer({ min: 1, max: 20 }),
         retryAfterMs: fc.integer({ min: 0, max: 10 * HOUR_MS }),
       },
       { requiredKeys: ['retryable', 'counts'] },
@@ -94,6 +141,7 @@ describe('whether and when a failed attempt is followed by another', () => {
     const standings = fc.record({
       attempts: fc.integer({ min: 1, max: 200 }),
       maxAttempts: fc.integer({ min: 1, max: 100 }),
+      ofThisCode: fc.integer({ min: 0, max: 100 }),
       uncounted: fc.integer({ min: 0, max: 10_000 }),
       ageMs: fc.double({ min: 0, max: 48 * HOUR_MS, noNaN: true }),
     })
@@ -104,6 +152,7 @@ describe('whether and when a failed attempt is followed by another', () => {
         if (decision.move === 'dead') return
         assert.ok(rule.retryable)
         assert.ok(!rule.counts || standing.attempts < standing.maxAttempts)
+        assert.ok(!rule.counts || standing.ofThisCode < (rule.maxFailures ?? Infinity))
         assert.ok(decision.delayMs >= 0 && decision.delayMs <= HOUR_MS + 2_000)
         assert.ok(standing.ageMs + decision.delayMs <= 24 * HOUR_MS)
       }),

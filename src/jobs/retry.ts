@@ -14,6 +14,8 @@ export interface Standing {
   /** Counted attempts, the failed one included. */
   attempts: number
   maxAttempts: number
+  /** What `countFailure` has counted for the failure's code, this failure included. */
+  ofThisCode: number
   /** Failures in a row before this one that did not count. */
   uncounted: number
   /** Since it was queued, or last redriven. */
@@ -26,16 +28,30 @@ export interface RetryBounds {
   random: () => number
 }
 
+/** By code: counted failures since the job was queued, or last redriven, of codes with a maximum of their own. */
+export type FailureCounts = Readonly<Record<string, number>>
+
 export type Decision = { move: 'retry'; delayMs: number } | { move: 'dead' }
+
+/** One more of its code, if that has a maximum. Failures that share the code and have none leave it to the others. */
+export function countFailure(
+  counts: FailureCounts,
+  code: string,
+  rule: FailureRule,
+): FailureCounts {
+  if (!rule.counts || rule.maxFailures === undefined) return counts
+  return { ...counts, [code]: (counts[code] ?? 0) + 1 }
+}
 
 /** A retry that would come after the job's greatest age is not waited for: the job is dead at once. */
 export function decideRetry(
   rule: FailureRule,
-  { attempts, maxAttempts, uncounted, ageMs }: Standing,
+  { attempts, maxAttempts, ofThisCode, uncounted, ageMs }: Standing,
   { maxAgeMs, random }: RetryBounds,
 ): Decision {
-  const allowed = Math.min(maxAttempts, rule.maxAttempts ?? maxAttempts)
-  if (!rule.retryable || (rule.counts && attempts >= allowed)) return { move: 'dead' }
+  const { maxFailures = Infinity } = rule
+  const isUsedUp = attempts >= maxAttempts || ofThisCode >= maxFailures
+  if (!rule.retryable || (rule.counts && isUsedUp)) return { move: 'dead' }
   const failures = rule.counts ? attempts : uncounted + 1
   const delayMs = retryDelay(failures, rule.retryAfterMs, random())
   return ageMs + delayMs > maxAgeMs ? { move: 'dead' } : { move: 'retry', delayMs }

@@ -10,6 +10,7 @@ import { claim } from '../../src/jobs/claim.ts'
 import { lockClaimed } from '../../src/jobs/fail.ts'
 import { handBack } from '../../src/jobs/hand-back.ts'
 import { extendLeases, readClaims } from '../../src/jobs/heartbeat.ts'
+import type { FailureRule } from '../../src/jobs/job.ts'
 import { purgeDone } from '../../src/jobs/purge.ts'
 import { openPurger } from '../../src/jobs/purger.ts'
 import { openReaper, reap } from '../../src/jobs/reaper.ts'
@@ -130,6 +131,18 @@ describeOnEachDatabase('the ledger', (engine) => {
       assert.deepEqual(recorder.of(lost), ['dead'])
     })
 
+    test('counts a lost worker like any failure of a code with a maximum of its own', async () => {
+      const recorder = record({ rule: { retryable: true, counts: true, maxFailures: 2 } })
+      const lost = await addLost({ maxAttempts: 8 })
+      await reapOnce(recorder)
+      assert.deepEqual((await readJob(database, lost)).failures, { worker_lost: 1 })
+      await age(database, lost, HOUR_MS)
+      await claimJob(lost)
+      await age(database, lost, settings.leaseMs + 1)
+      await reapOnce(recorder)
+      assert.deepEqual(recorder.of(lost), ['retry_scheduled', 'dead'])
+    })
+
     test('ends a job whose payload it cannot read', async () => {
       const recorder = record()
       const lost = await addLost({ payload: { n: 'one' } })
@@ -230,9 +243,16 @@ describeOnEachDatabase('the ledger', (engine) => {
     })
     const redriveJob = (key: string) => database.transaction((tx) => redrive(tx, again(key)))
 
+    /** A failure of a code that may fail once more. */
+    const limited: FailureRule = { retryable: true, counts: true, maxFailures: 2 }
+
     test('of a dead job begins anew, as it is asked for now', async () => {
-      const id = await addLost({ maxAttempts: 1 })
-      await reapOnce(record())
+      const id = await addLost({ maxAttempts: 2 })
+      await reapOnce(record({ rule: limited }))
+      await age(database, id, HOUR_MS)
+      await claimJob(id)
+      await age(database, id, settings.leaseMs + 1)
+      await reapOnce(record({ rule: limited }))
       await age(database, id, 25 * HOUR_MS)
       const before = await readJob(database, id)
       assert.deepEqual(await redriveJob(id), { jobId: id })
@@ -246,6 +266,7 @@ describeOnEachDatabase('the ledger', (engine) => {
         max_attempts: 5,
         trace: '00-trace',
         attempts: 0,
+        failures: {},
         error: null,
         death: null,
         finished_at: null,
@@ -281,7 +302,8 @@ describeOnEachDatabase('the ledger', (engine) => {
       await finish(done)
       const waiting = await addLost()
       const dead = await addLost({ maxAttempts: 1 })
-      await reapOnce(record())
+      await reapOnce(record({ rule: limited }))
+      assert.deepEqual((await readJob(database, waiting)).failures, { worker_lost: 1 })
       await age(database, waiting, -HOUR_MS)
       const running = await addJob(database)
       await claimJob(running)
@@ -299,12 +321,14 @@ describeOnEachDatabase('the ledger', (engine) => {
       for (const [n, key] of keys.entries()) {
         if (key === running) continue
         const { rows } = await sql`
-          SELECT state, attempts, max_attempts, error, payload, lane, due_at <= clock_timestamp() AS due
+          SELECT state, attempts, failures, max_attempts, error, payload, lane,
+            due_at <= clock_timestamp() AS due
           FROM jobs WHERE key = ${key}`.execute(database.db)
         assert.deepEqual(rows, [
           {
             state: 'pending',
             attempts: 0,
+            failures: {},
             max_attempts: 5,
             error: null,
             payload: { n },
@@ -323,12 +347,12 @@ describeOnEachDatabase('the ledger', (engine) => {
       const makeDue = (key: string) =>
         database.transaction((tx) => makeDueNow(tx, testJob.name, key))
       const id = await addLost()
-      await reapOnce(record())
+      await reapOnce(record({ rule: limited }))
       await age(database, id, -HOUR_MS)
       assert.equal(await makeDue(id), true)
       const row = await readJob(database, id)
       assert.ok(Date.parse(row.due_at) <= Date.now() + 1_000)
-      assert.equal(row.attempts, 1)
+      assert.deepEqual([row.attempts, row.failures], [1, { worker_lost: 1 }])
       await claimJob(id)
       assert.equal(await makeDue(id), false)
       assert.equal(await makeDue(randomUUID()), false)

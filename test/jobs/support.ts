@@ -40,6 +40,7 @@ export interface JobRow {
   state: JobState
   attempts: number
   uncounted: number
+  failures: Record<string, number>
   due_at: Timestamp
   ring_again_at: Timestamp | null
   rings: number

@@ -150,6 +150,42 @@ describeOnEachDatabase('a worker', (engine) => {
     assert.deepEqual(atClaim.recorder.of(atClaim.id), ['claimed'])
   })
 
+  /** A job with attempts enough fails so, one after the other: its states after each. */
+  const codesOfTheirOwn = () => {
+    const retried: FailureRule = { retryable: true, counts: true }
+    const after = async (...failures: { code: string; rule: FailureRule }[]) => {
+      const upcoming = [...failures]
+      const recorder = record({
+        run: fails('worker_lost'),
+        classify: () => {
+          const { code, rule } = upcoming.shift()!
+          return { failure: { code, detail: 'in a test', retryable: true }, rule }
+        },
+      })
+      await using worker = start(recorder)
+      const id = await addJob(database, { maxAttempts: 8 })
+      const states: string[] = []
+      for (const [n] of failures.entries()) {
+        await worker.ring(id)
+        const { state } = await eventually(async () => {
+          const row = await readJob(database, id)
+          assert.deepEqual([row.attempts, row.claim], [n + 1, null])
+          return row
+        })
+        states.push(state)
+        await age(database, id, HOUR_MS)
+      }
+      return states
+    }
+    return {
+      outOfMemory: { code: 'render_out_of_memory', rule: { ...retried, maxFailures: 2 } },
+      unknownHost: { code: 'dns_failed', rule: { ...retried, maxFailures: 3 } },
+      lookupTimeout: { code: 'dns_failed', rule: retried },
+      originError: { code: 'origin_error', rule: retried },
+      after,
+    }
+  }
+
   describe('a failed attempt', () => {
     test('is due again when the backoff says so, by the clock of the database', async () => {
       const recorder = record({ run: fails('origin_error') })
@@ -203,12 +239,25 @@ describeOnEachDatabase('a worker', (engine) => {
       assert.equal(rows.length, 1)
     })
 
-    test('of a code with fewer attempts ends the job earlier', async () => {
-      const { row } = await attemptOnce({
-        run: fails('render_out_of_memory'),
-        rule: { retryable: true, counts: true, maxAttempts: 1 },
-      })
-      assert.equal(row.state, 'dead')
+    test('of a code with fewer attempts ends the job when it had as many of this code', async () => {
+      const { outOfMemory, originError, after } = codesOfTheirOwn()
+      assert.deepEqual(await after(outOfMemory, originError, outOfMemory), [
+        'pending',
+        'pending',
+        'dead',
+      ])
+    })
+
+    test('of a code with fewer attempts is followed by another when those before were of other codes', async () => {
+      const { outOfMemory, originError, unknownHost, lookupTimeout, after } = codesOfTheirOwn()
+      assert.deepEqual(await after(originError, outOfMemory), ['pending', 'pending'])
+      const lookups = [lookupTimeout, lookupTimeout, lookupTimeout]
+      assert.deepEqual(await after(...lookups, unknownHost), [
+        'pending',
+        'pending',
+        'pending',
+        'pending',
+      ])
     })
 
     test('that is final ends the job at once', async () => {

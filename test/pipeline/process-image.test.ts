@@ -220,6 +220,27 @@ describeOnEachDatabase('the image job', (engine) => {
     }
   })
 
+  test('what a code allows is used up by failures of that code alone', async () => {
+    const originError = new AppError('origin_error', 'The origin answered 503.')
+    const outOfMemory = new AppError('render_out_of_memory', 'Decoding took too much memory.')
+    const work = createPictureWork({ database })
+    const failingBy = async (...errors: AppError[]) => {
+      const { imageIds } = await startProduct(work)
+      const imageId = imageIds[0]!
+      const moves = []
+      for (const error of errors) {
+        moves.push(await work.fail((await work.claim(imageId))!, error))
+      }
+      return { imageId, moves }
+    }
+    const { imageId, moves } = await failingBy(outOfMemory, originError, outOfMemory)
+    assert.deepEqual(moves, ['retry_scheduled', 'retry_scheduled', 'dead'])
+    await work.images.retry(imageId, context)
+    assert.equal(await work.fail((await work.claim(imageId))!, outOfMemory), 'retry_scheduled')
+    const { moves: others } = await failingBy(originError, outOfMemory)
+    assert.deepEqual(others, ['retry_scheduled', 'retry_scheduled'])
+  })
+
   test('an attempt that is left behind is a failure of the stage that it hangs in', async () => {
     const hanging = [
       ['download', 'download_timeout', 1],
