@@ -129,8 +129,14 @@ export async function fail(tx: Tx, failed: FailedAttempt): Promise<void> {
     ${publishMove('image.failed', { code: failed.error.code })}`.execute(tx)
 }
 
-/** queued → failed without an attempt: its job cannot be read. The product's row is locked here, by the image. */
-export async function failUnread(tx: Tx, imageId: string, error: ImageError): Promise<void> {
+/**
+ * → failed, because its job cannot be read: by who claims it, and then there is no attempt, or by who takes it back
+ * from a lost worker of another release, whose attempt ends with it. The product's row is locked here, by the image.
+ */
+export async function failUnread(
+  tx: Tx,
+  { imageId, claim, error }: Pick<FailedAttempt, 'imageId' | 'claim' | 'error'>,
+): Promise<void> {
   await sql`
     SELECT FROM products WHERE id = (SELECT product_id FROM images WHERE id = ${imageId}::uuid)
     FOR UPDATE`.execute(tx)
@@ -140,6 +146,7 @@ export async function failUnread(tx: Tx, imageId: string, error: ImageError): Pr
         error = ${JSON.stringify(error)}::jsonb, updated_at = clock_timestamp()
       WHERE id = ${imageId}::uuid
       RETURNING id, product_id, status),
+    closed AS (${closeAttempt(claim, 'failed', undefined, error)}),
     ${publishMove('image.failed', { code: error.code })}`.execute(tx)
 }
 

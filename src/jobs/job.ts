@@ -146,7 +146,7 @@ export interface JobHandler<P = unknown> {
   onDead(tx: Tx, job: ClaimedJob<P>, failure: JobFailure): Promise<void>
   /**
    * The job is dead because its payload does not fit the definition's: written by another release.
-   * Of `job`, its key is what can be relied on.
+   * Of `job`, its key and its claim are what can be relied on: `onClaimed` may have run for it, elsewhere.
    */
   onUnreadable?(tx: Tx, job: ClaimedJob, failure: JobFailure): Promise<void>
   /** The job was dead and is pending again, with fresh attempts. */

@@ -125,7 +125,8 @@ export function createProcessImage(options: ProcessImageOptions): JobHandler<Ima
     },
 
     onUnreadable: async (tx, job, failure) => {
-      await failUnread(tx, job.key, { ...toShownError(failure), code: 'worker_lost' })
+      const error = { ...toShownError(failure), code: 'worker_lost' } as const
+      await failUnread(tx, { imageId: job.key, claim: job.claim, error })
     },
 
     onRedriven: async (tx, { payload: { imageId, productId } }) => {

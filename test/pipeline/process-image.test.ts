@@ -220,6 +220,38 @@ describeOnEachDatabase('the image job', (engine) => {
     }
   })
 
+  test('an attempt whose job cannot be read any more ends with it', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work)
+    const imageId = imageIds[0]!
+    await work.claim(imageId, 'newer release')
+    await sql`UPDATE jobs SET payload = '{}' WHERE key = ${imageId}`.execute(database.db)
+    await expireLease(database.db, imageId)
+    assert.equal(await work.reap(), 1)
+    const image = await imageOf(work, id)
+    assert.deepEqual([image.status, image.error?.code], ['failed', 'worker_lost'])
+    assert.deepEqual(
+      (await work.images.attempts(imageId)).map(({ outcome, code, finished_at }) => [
+        outcome,
+        code,
+        finished_at !== null,
+      ]),
+      [['failed', 'worker_lost', true]],
+    )
+  })
+
+  test('a job that cannot be read fails its picture without an attempt', async () => {
+    const work = createPictureWork({ database })
+    const { id, imageIds } = await startProduct(work)
+    await sql`UPDATE jobs SET payload = '{}' WHERE key = ${imageIds[0]}`.execute(database.db)
+    const queue = handQueue()
+    await using _worker = startWorker(database, { queue, jobs: work.jobs })
+    await queue.ring((await readJobOf(database.db, imageIds[0]!)).id)
+    const image = await imageOf(work, id)
+    assert.deepEqual([image.status, image.error?.code], ['failed', 'worker_lost'])
+    assert.deepEqual(await work.images.attempts(imageIds[0]!), [])
+  })
+
   test('what a code allows is used up by failures of that code alone', async () => {
     const originError = new AppError('origin_error', 'The origin answered 503.')
     const outOfMemory = new AppError('render_out_of_memory', 'Decoding took too much memory.')

@@ -79,7 +79,7 @@ const moves: Record<
       '2026-11-20T08:00:00.000000Z',
     ),
   fail: (tx, ref) => fail(tx, { ...ref, claim: uuidv7(), attempts: 1, error, report }),
-  failUnread: (tx, { imageId }) => failUnread(tx, imageId, error),
+  failUnread: (tx, ref) => failUnread(tx, { ...ref, claim: uuidv7(), error }),
   handBack: (tx, ref) => handBack(tx, { ...ref, claim: uuidv7(), attempts: 0, report }),
   retry: (tx, { imageId, productId }) =>
     requeue(tx, { imageIds: [imageId], productId, fresh: true }),
