@@ -7,14 +7,10 @@
 import { LRUCache } from 'lru-cache'
 import { isAppError } from '../errors.ts'
 import { settlesWithin } from '../lib/deadline.ts'
-import type { SharedEntry } from './cache.ts'
+import { createFlights } from './flights.ts'
 import { createFloors } from './floors.ts'
-import type { SharedLevel } from './shared-level.ts'
-
-/** A repeated load starts after the write it missed was committed, so the second already sees it. */
-const MAX_LOADS = 3
-/** Drops whatever is held. */
-const ABOVE_ALL = Number.MAX_SAFE_INTEGER
+import { createTwoLevels, type SharedBy } from './two-levels.ts'
+import { isGood, type Versioned } from './versioned.ts'
 
 export interface ReadThroughOptions<V> {
   /** The truth; undefined when there is none. */
@@ -30,14 +26,6 @@ export interface ReadThroughOptions<V> {
   shared?: SharedBy<V> | undefined
   /** How long an answer from the truth is awaited before it counts as away for who has an entry. */
   patienceMs?: number
-}
-
-/** The cache that this process shares with others, and how a value is kept there. */
-export interface SharedBy<V> {
-  readonly level: SharedLevel
-  pack(value: V): Buffer
-  /** Undefined for what was not packed for that key. */
-  unpack(key: string, entry: SharedEntry): V | undefined
 }
 
 export interface ReadThrough<V> {
@@ -70,114 +58,51 @@ const MAX_SILENCE_MS = 3_000
 /** A statement of ours takes milliseconds; a server that is gone without a word is noticed after some seconds. */
 const PATIENCE_MS = 2_000
 
-/** What is kept. */
-export interface Versioned {
-  readonly version: number
-  /** When it may not be served any more, in milliseconds since 1970; undefined for what does not end by itself. */
-  readonly goodUntil?: number | undefined
-}
-
-interface Flight<V> {
-  value: Promise<V | undefined>
-  startedAt: number
-}
-
+/**
+ * Memory before the shared cache before the truth, for the values of one `load`. What it keeps in memory takes
+ * `maxBytes` at most, for which the least recently asked for make room.
+ */
 export function createReadThrough<V extends Versioned>(
   options: ReadThroughOptions<V>,
 ): ReadThrough<V> {
   const { load, sizeOf, maxBytes, maxStaleMs, currentAsOf, shared } = options
   const { now = () => performance.now(), patienceMs = PATIENCE_MS } = options
-  const entries = new LRUCache<string, V & object>({
-    // The library takes 0 for no limit at all; into one byte no entry fits.
-    maxSize: Math.max(1, maxBytes),
-    sizeCalculation: (value) => sizeOf(value) + 256,
-  })
-  const floors = createFloors(now)
-  const flights = new Map<string, Flight<V>>()
-  /** How many histories of the truth there have been. */
-  let history = 0
+  const memory = createMemory(sizeOf, maxBytes)
+  /** For how long this process may have missed a change. */
+  const silentMs = () => now() - (currentAsOf() ?? Number.NEGATIVE_INFINITY)
+  /** What is certain about memory and the shared cache: this process was told of every change just now. */
+  const isTold = () => silentMs() <= MAX_SILENCE_MS
 
-  const held = (key: string): V | undefined => {
-    const entry = entries.get(key)
-    return entry && isGood(entry) ? entry : undefined
-  }
+  const floors = createFloors(now)
+  const flights = createFlights<V>({
+    obtain: createTwoLevels({ load, shared, isTold, floorOf: floors.of }),
+    floors,
+    isWatching: () => currentAsOf() !== undefined,
+    keep: memory.keep,
+    now,
+  })
 
   /** There is a version that nothing older may stand in for. */
   const outdate = (key: string, version: number) => {
-    const entry = entries.peek(key)
-    if (entry && entry.version < version) entries.delete(key)
-    // Whoever joins from now on must see this version; a flight that has begun may not.
-    flights.delete(key)
+    memory.drop(key, version)
+    flights.outdate(key)
   }
   const raise = (key: string, version: number) => {
     if (floors.raise(key, version)) outdate(key, version)
   }
 
-  /** What is certain about memory and the shared cache: this process was told of every change just now. */
-  const isTold = () => {
-    const asOf = currentAsOf()
-    return asOf !== undefined && now() - asOf <= MAX_SILENCE_MS
-  }
-
-  /** From the shared cache, else from the truth, whose answer then goes there. */
-  const obtain = async (key: string): Promise<{ value: V | undefined; isTruth: boolean }> => {
-    const looked = shared && isTold() ? await shared.level.look(key, floors.of(key)) : undefined
-    if (shared && looked && 'entry' in looked) {
-      const value = shared.unpack(key, looked.entry)
-      if (value && isGood(value)) return { value, isTruth: false }
-      if (!value) shared.level.drop(key, ABOVE_ALL)
-    }
-    const value = await load(key)
-    if (shared && value && looked && 'token' in looked) {
-      const { version, goodUntil } = value
-      shared.level.fill(key, looked.token, { version, goodUntil, bytes: shared.pack(value) })
-    }
-    return { value, isTruth: true }
-  }
-
-  const loadAboveFloor = async (key: string): Promise<V | undefined> => {
-    for (let attempt = 1; ; attempt++) {
-      // Of a change that was under way before anybody watched, nobody is told: what it missed is not kept.
-      const isWatched = currentAsOf() !== undefined
-      const begunIn = history
-      const heardBefore = floors.heard(key)
-      const { value, isTruth } = await obtain(key)
-      // The load began after that was told: it shows it, or nobody's change had that version.
-      if (value && isTruth && floors.heard(key) === heardBefore) floors.disprove(key)
-      const isCurrent = begunIn === history && (!value || value.version >= floors.of(key))
-      if (!isCurrent && attempt < MAX_LOADS) continue
-      if (value && isCurrent) {
-        if (isTruth) floors.raise(key, value.version)
-        else floors.hear(key, value.version)
-        if (isWatched) entries.set(key, value)
-      }
-      return value
-    }
-  }
-
-  const join = (key: string): Flight<V> => {
-    const running = flights.get(key)
-    if (running) return running
-    const value = loadAboveFloor(key).finally(() => {
-      if (flights.get(key) === flight) flights.delete(key)
-    })
-    const flight = { value, startedAt: now() }
-    flights.set(key, flight)
-    return flight
-  }
-
   /** What may answer while the truth is away. Looked up then: a write may have dropped it meanwhile. */
   const remembered = (key: string) => {
-    const value = held(key)
-    const silentMs = now() - (currentAsOf() ?? Number.NEGATIVE_INFINITY)
-    if (!value || silentMs > maxStaleMs) return undefined
-    return { value, ageSeconds: Math.ceil(silentMs / 1000) }
+    const value = memory.of(key)
+    const oldMs = silentMs()
+    if (!value || oldMs > maxStaleMs) return undefined
+    return { value, ageSeconds: Math.ceil(oldMs / 1000) }
   }
 
   /** What is certain to be current. */
   const recall = (key: string): V | undefined => {
     const isTrusted = isTold() && (shared?.level.isHearing() ?? true)
-    return isTrusted ? held(key) : undefined
+    return isTrusted ? memory.of(key) : undefined
   }
 
   return {
@@ -193,25 +118,24 @@ export function createReadThrough<V extends Versioned>(
       raise(key, version)
       shared?.level.drop(key, version)
     },
-    forget: () => entries.clear(),
+    forget: memory.clear,
     restart: () => {
-      history++
-      entries.clear()
+      memory.clear()
       floors.clear()
-      flights.clear()
+      flights.restart()
     },
-    figures: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
+    figures: memory.figures,
     get: async (key) => {
       const current = recall(key)
       if (current) return { value: current }
-      const entry = held(key)
-      const flight = join(key)
+      const entry = memory.of(key)
+      const { value: coming, startedAt } = flights.join(key)
       try {
-        if (entry && !(await settlesWithin(flight.value, flight.startedAt + patienceMs - now()))) {
+        if (entry && !(await settlesWithin(coming, startedAt + patienceMs - now()))) {
           const old = remembered(key)
           if (old) return old
         }
-        const value = await flight.value
+        const value = await coming
         return value && { value }
       } catch (error) {
         const old = isAppError(error, 'unavailable') ? remembered(key) : undefined
@@ -222,6 +146,25 @@ export function createReadThrough<V extends Versioned>(
   }
 }
 
-function isGood({ goodUntil }: Versioned): boolean {
-  return goodUntil === undefined || goodUntil > Date.now()
+/** The entries that were asked for last, as many as fit. */
+function createMemory<V extends Versioned>(sizeOf: (value: V) => number, maxBytes: number) {
+  const entries = new LRUCache<string, V & object>({
+    // The library takes 0 for no limit at all; into one byte no entry fits.
+    maxSize: Math.max(1, maxBytes),
+    sizeCalculation: (value) => sizeOf(value) + 256,
+  })
+  return {
+    of: (key: string): V | undefined => {
+      const entry = entries.get(key)
+      return entry && isGood(entry) ? entry : undefined
+    },
+    keep: (key: string, value: V) => void entries.set(key, value),
+    /** Unless it is of that version already. */
+    drop: (key: string, version: number) => {
+      const entry = entries.peek(key)
+      if (entry && entry.version < version) entries.delete(key)
+    },
+    clear: () => entries.clear(),
+    figures: (): CacheFigures => ({ entries: entries.size, bytes: entries.calculatedSize }),
+  }
 }
