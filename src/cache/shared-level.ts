@@ -2,12 +2,12 @@
 // step with the log of changes, and not while it is slower than it is worth. Nobody needs what is not there.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AppError, isAppError } from '../errors.ts'
-import { createBackoff } from '../lib/backoff.ts'
+import { AppError } from '../errors.ts'
 import { settlesWithin } from '../lib/deadline.ts'
 import type { Logger } from '../observability/logger.ts'
-import type { Looked, SharedCache, SharedEntry } from './cache.ts'
-import { createQuickness } from './quickness.ts'
+import type { CacheConnection, Looked, SharedCache, SharedEntry } from './cache.ts'
+import { keepConnected } from './keep-connected.ts'
+import { createQuickness, type Quickness } from './quickness.ts'
 import { type ChangeLog, createSharedSession, type SharedSession } from './shared-session.ts'
 
 export interface SharedLevelListener {
@@ -47,74 +47,43 @@ export interface SharedLevelOptions {
 const PING_EVERY_MS = 500
 /** A connection that does not answer a ping for so long is taken for lost. */
 const SILENCE_MS = 3_000
-/** A connection that ended sooner was none: the pauses go on growing, and nothing is said again. */
-const LASTING_MS = 5_000
-const RECONNECT = { firstMs: 100, longestMs: 2_000 }
 
 /** Connects in the background, now and for ever. */
 export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): SharedLevel {
   const stopping = new AbortController()
   const listeners = new Set<SharedLevelListener>()
-  const contact = Promise.withResolvers<void>()
-  contact.promise.catch(() => {}) // for who does not ask
   const quickness = createQuickness()
-  let isFirstTry = true
+  const onAnother = once(() =>
+    log.warn(`another database shares ${cache.name}: give each a CACHE_PREFIX of its own`),
+  )
+  /** While there is a connection. */
   let session: SharedSession | undefined
-
   const usable = () => (session?.isInStep() && !quickness.isSlow() ? session.on : undefined)
 
-  let isWarned = false
-  const onAnother = () => {
-    if (!isWarned)
-      log.warn(`another database shares ${cache.name}: give each a CACHE_PREFIX of its own`)
-    isWarned = true
-  }
-
-  /** Resolves once the connection has been silent for too long. */
-  const watch = async ({ on }: SharedSession, signal: AbortSignal): Promise<void> => {
-    for (;;) {
-      const ping = on.ping()
-      if (!(await quickness.awaits(ping)) && !(await settlesWithin(ping, SILENCE_MS))) return
-      await sleep(PING_EVERY_MS, undefined, { signal })
-    }
-  }
-  const serve = async () => {
-    await using on = await cache.connect((key, version) => {
+  const connected = keepConnected({
+    cache,
+    heard: (key, version) => {
       for (const listener of listeners) listener.heard(key, version)
-    })
-    using over = endOf(stopping.signal)
-    const current = createSharedSession({ on, name: cache.name, changes, onAnother, log })
-    session = current
-    quickness.forget()
-    isFirstTry = false
-    contact.resolve()
-    for (const listener of listeners) listener.regained()
-    log.info(`${cache.name} is connected`)
-    try {
-      const stopped = new Promise((resolve) => over.signal.addEventListener('abort', resolve))
-      const ends = [watch(current, over.signal), current.follow(over.signal)]
-      await Promise.race([on.ended, stopped, ...ends])
-    } finally {
-      session = undefined
-      current.wake()
-    }
-  }
-  const run = async () => {
-    const backoff = createBackoff({ ...RECONNECT, signal: stopping.signal })
-    while (!stopping.signal.aborted) {
-      const startedAt = performance.now()
-      const error = await serve().catch((cause: unknown) => cause)
-      if (stopping.signal.aborted) return
-      if (isFirstTry && !isAppError(error, 'unavailable')) return contact.reject(error)
-      isFirstTry = false
-      contact.resolve()
-      if (performance.now() - startedAt > LASTING_MS) backoff.reset()
-      if (backoff.isFresh)
-        log.warn({ err: error }, `${cache.name} is away: products are read from the database`)
-      await backoff.pause()
-    }
-  }
-  const running = run().finally(contact.resolve)
+    },
+    use: async (on) => {
+      using over = endOf(stopping.signal)
+      const { signal } = over
+      const current = createSharedSession({ on, name: cache.name, changes, onAnother, log })
+      session = current
+      quickness.forget()
+      for (const listener of listeners) listener.regained()
+      try {
+        const stopped = new Promise((resolve) => signal.addEventListener('abort', resolve))
+        const ends = [silent(on, quickness, signal), current.follow(signal)]
+        await Promise.race([on.ended, stopped, ...ends])
+      } finally {
+        session = undefined
+        current.wake()
+      }
+    },
+    log,
+    signal: stopping.signal,
+  })
   return {
     look: async (key, floor) => {
       const looked = usable()
@@ -138,11 +107,20 @@ export function openSharedLevel({ cache, changes, log }: SharedLevelOptions): Sh
       if (trouble) throw new AppError('unavailable', trouble)
       await session?.on.ping()
     },
-    firstContact: contact.promise,
+    firstContact: connected.firstContact,
     [Symbol.asyncDispose]: async () => {
       stopping.abort()
-      await running
+      await connected.ended
     },
+  }
+}
+
+/** Resolves once the connection has been silent for too long. */
+async function silent(on: CacheConnection, quickness: Quickness, signal: AbortSignal) {
+  for (;;) {
+    const ping = on.ping()
+    if (!(await quickness.awaits(ping)) && !(await settlesWithin(ping, SILENCE_MS))) return
+    await sleep(PING_EVERY_MS, undefined, { signal })
   }
 }
 
@@ -150,6 +128,15 @@ function troubleOf(session: SharedSession | undefined, isSlow: boolean): string 
   if (!session) return 'The shared cache cannot be reached.'
   if (isSlow) return 'The shared cache answers too slowly, and is left alone.'
   return session.isInStep() ? undefined : 'The shared cache is not in step yet, and is left alone.'
+}
+
+/** What does it the first time only. */
+function once(act: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) act()
+    isDone = true
+  }
 }
 
 /** A signal that aborts with another, and at the end of the block. */
