@@ -2,6 +2,7 @@
 
 import { type RawBuilder, sql } from 'kysely'
 import { type ProductFilter, type ProductSort, SHORTEST_NAME_SEARCH } from './product-list.ts'
+import { sortKeys } from './product-list-order.ts'
 
 type Condition = RawBuilder<boolean>
 
@@ -16,11 +17,12 @@ export interface Conditions {
   lookup: RawBuilder<unknown>
 }
 
+/** Which of the filter's conditions the order's own index answers, and how the rest is found. */
 export function conditionsOf(filter: ProductFilter, sort: ProductSort): Conditions {
   const { userId, nameContains: name, words } = filter
   const [prices, statuses] = [priceRange(filter), statusOf(filter)]
-  const isByPrice = /price/.test(sort)
-  const isByDate = /created_at|relevance/.test(sort)
+  const { key } = sortKeys[sort]
+  const [isByPrice, isByDate] = [key === 'price', key === 'created_at']
   const isPriceAlone = !isByPrice && prices.length > 0 && statuses.length === 0
   return {
     scope: [

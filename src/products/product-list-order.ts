@@ -2,7 +2,7 @@
 // table, or what was selected from it.
 
 import { type RawBuilder, sql } from 'kysely'
-import type { ProductListQuery, ProductPosition } from './product-list.ts'
+import type { ProductListQuery, ProductPosition, ProductSort } from './product-list.ts'
 
 /** Parts of a statement: what stands before it, the page, and what the page is to be ordered by. */
 export interface PageParts {
@@ -34,17 +34,26 @@ const keys = {
   },
 } as const
 
-/** What is compared by every sort but `relevance`. */
-export function keyOf(sort: ProductListQuery['sort']): keyof typeof keys {
-  if (/price/.test(sort)) return 'price'
-  return /name/.test(sort) ? 'name' : 'created_at'
-}
+/**
+ * What each sort compares, and which way. The place of a row by `relevance` is more than this (`product-list-ranked.ts`):
+ * this is the order in which its matches are looked for.
+ */
+export const sortKeys = {
+  '-created_at': { key: 'created_at', isDescending: true },
+  created_at: { key: 'created_at', isDescending: false },
+  product_price: { key: 'price', isDescending: false },
+  '-product_price': { key: 'price', isDescending: true },
+  product_name: { key: 'name', isDescending: false },
+  '-product_name': { key: 'name', isDescending: true },
+  relevance: { key: 'created_at', isDescending: true },
+} as const satisfies Record<ProductSort, { key: keyof typeof keys; isDescending: boolean }>
 
 /** Of every sort but `relevance`. */
 export function orderOf({ sort, after }: Pick<ProductListQuery, 'sort' | 'after'>): Order {
-  const { column, key, type } = keys[keyOf(sort)]
-  const direction = sort.startsWith('-') ? sql`DESC` : sql`ASC`
-  const beyond = sort.startsWith('-') ? sql`<` : sql`>`
+  const { key: sorted, isDescending } = sortKeys[sort]
+  const { column, key, type } = keys[sorted]
+  const direction = isDescending ? sql`DESC` : sql`ASC`
+  const beyond = isDescending ? sql`<` : sql`>`
   const place = sql`(${key}, products.id)`
   return {
     columns: sql`products.id, ${column}`,
