@@ -33,19 +33,19 @@ export interface CacheConnection extends AsyncDisposable {
   /** Takes away everything that was there when it began, tokens too, but not the place. */
   flush(): Promise<void>
   /** The place in the log of changes up to which all of them were dropped from what is held now. */
-  place(): Promise<Place | undefined>
+  place(): Promise<LogPosition | undefined>
   /**
    * Moves the place on to `to`, unless it is further already. False, and nothing is moved, when it is not
    * at `from` or behind it in the same log: what is held may be another cache's, or an old copy's.
    */
-  advance(from: Place | undefined, to: Place): Promise<boolean>
+  advance(from: LogPosition | undefined, to: LogPosition): Promise<boolean>
   ping(): Promise<void>
   /** Resolves once the connection is lost or closed; nothing is heard from then on. Never rejects. */
   readonly ended: Promise<void>
 }
 
 /** A place in a log of changes: everything up to `id`. */
-export interface Place {
+export interface LogPosition {
   /** Hexadecimal digits: another log, or one that was restored, has others. */
   readonly epoch: string
   readonly id: number

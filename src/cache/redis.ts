@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { createClient, RESP_TYPES } from 'redis'
 import { AppError } from '../errors.ts'
-import type { CacheConnection, Place, SharedCache, SharedEntry } from './cache.ts'
+import type { CacheConnection, LogPosition, SharedCache, SharedEntry } from './cache.ts'
 import { scripts } from './redis-scripts.ts'
 
 export interface RedisServer {
@@ -204,7 +204,7 @@ function explain(error: unknown, name: string): Error {
     : new Error(`${name} refused: ${message}; ${hint}`, { cause: error })
 }
 
-function textOf({ epoch, id }: Place): string {
+function textOf({ epoch, id }: LogPosition): string {
   return `${epoch}-${id}`
 }
 

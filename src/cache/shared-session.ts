@@ -9,16 +9,16 @@
 import { AppError } from '../errors.ts'
 import { createAlarm } from '../lib/alarm.ts'
 import type { Logger } from '../observability/logger.ts'
-import type { CacheConnection, Place } from './cache.ts'
+import type { CacheConnection, LogPosition } from './cache.ts'
 
 /** The log of everything that changes what is cached. */
 export interface ChangeLog {
   /** The place up to which this process was told of every change since it began; undefined while it does not know. */
-  toldThrough(): Place | undefined
+  toldThrough(): LogPosition | undefined
   /** The same, once it covers whatever was committed before the call. Throws `unavailable`. */
-  settledThrough(signal: AbortSignal): Promise<Place>
+  settledThrough(signal: AbortSignal): Promise<LogPosition>
   /** What changed between two places; undefined when that is not known any more, or is too much to tell. */
-  between(from: Place, through: Place): Promise<readonly Change[] | undefined>
+  between(from: LogPosition, through: LogPosition): Promise<readonly Change[] | undefined>
 }
 
 export interface Change {
@@ -57,7 +57,7 @@ export function createSharedSession(options: SharedSessionOptions): SharedSessio
   const alarm = createAlarm()
   let isReady = false
   /** The last one that it was in step with. */
-  let place: Place | undefined
+  let place: LogPosition | undefined
   /** Drops that it answered with no; what they were to take away may still be there. */
   let refusals = 0
 

@@ -33,7 +33,7 @@ export interface FetchedRecord {
   generation: number
 }
 
-interface Place {
+interface PartitionPosition {
   /** The generation from which on the partition has been ours. */
   since: number
   /** In ascending order, because they are begun in that order. */
@@ -45,30 +45,31 @@ interface Place {
 
 export function createPositions(): Positions {
   let current = Number.NaN
-  let places = new Map<number, Place>()
+  let positions = new Map<number, PartitionPosition>()
   return {
     assign: (generation, partitions) => {
       if (generation < current) throw new Error('The group was made anew.')
-      const kept = generation <= current + 1 ? places : undefined
-      const placeOf = (partition: number): Place =>
+      const kept = generation <= current + 1 ? positions : undefined
+      const positionOf = (partition: number): PartitionPosition =>
         kept?.get(partition) ?? { since: generation, open: new Set() }
-      places = new Map(partitions.map((partition) => [partition, placeOf(partition)]))
+      positions = new Map(partitions.map((partition) => [partition, positionOf(partition)]))
       current = generation
     },
     begin: ({ partition, offset, generation }) => {
-      const place = places.get(partition)
-      if (!place || generation < place.since || offset < (place.next ?? 0n)) return undefined
-      place.confirmed ??= offset
-      place.open.add(offset)
-      place.next = offset + 1n
-      return () => void place.open.delete(offset)
+      const position = positions.get(partition)
+      if (!position || generation < position.since || offset < (position.next ?? 0n))
+        return undefined
+      position.confirmed ??= offset
+      position.open.add(offset)
+      position.next = offset + 1n
+      return () => void position.open.delete(offset)
     },
     moves: () =>
-      [...places].flatMap(([partition, place]) => {
-        const [offset = place.next] = place.open
-        if (offset === undefined || offset === place.confirmed) return []
+      [...positions].flatMap(([partition, position]) => {
+        const [offset = position.next] = position.open
+        if (offset === undefined || offset === position.confirmed) return []
         const confirm = () => {
-          place.confirmed = offset
+          position.confirmed = offset
         }
         return [{ partition, offset, confirm }]
       }),

@@ -6,10 +6,9 @@ import {
   PutBucketPolicyCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
-import { type CallOptions, call } from './s3-client.ts'
+import { type Bucket, type CallOptions, call } from './s3-client.ts'
 import { codeOf, hasStatus } from './s3-errors.ts'
 import type { S3Options } from './s3-options.ts'
-import type { Place } from './s3-read.ts'
 
 /** Starts with a dot, as no key does. */
 const PING_KEY = '.ping'
@@ -19,24 +18,21 @@ const PING_TIMEOUT_MS = 700
 const CHECK_TIMEOUT_MS = 5_000
 
 /** Throws what the SDK throws when the bucket cannot be listed or written. */
-export async function checkBucket(place: Place, options: S3Options): Promise<void> {
-  await listable(place).catch(async (error) => {
+export async function checkBucket(bucket: Bucket, options: S3Options): Promise<void> {
+  await listable(bucket).catch(async (error) => {
     if (!options.createBucket || codeOf(error) !== 'NoSuchBucket') throw error
-    await createBucket(place, options)
+    await createBucket(bucket, options)
   })
-  await checkWritable(place, { timeoutMs: CHECK_TIMEOUT_MS })
+  await checkWritable(bucket, { timeoutMs: CHECK_TIMEOUT_MS })
 }
 
 /**
  * Resolves when a file could be written, and writes none: the condition is judged after the permission. Only
  * the first time there is nothing that fails it.
  */
-export async function checkWritable(
-  { client, bucket }: Place,
-  options: CallOptions,
-): Promise<void> {
+export async function checkWritable({ client, name }: Bucket, options: CallOptions): Promise<void> {
   const command = new PutObjectCommand({
-    Bucket: bucket,
+    Bucket: name,
     Key: PING_KEY,
     Body: 'By this file Vitrine sees whether it may write.\n',
     IfNoneMatch: '*',
@@ -49,22 +45,22 @@ export async function checkWritable(
   }
 }
 
-export async function ping(place: Place): Promise<void> {
-  await checkWritable(place, { timeoutMs: PING_TIMEOUT_MS })
+export async function ping(bucket: Bucket): Promise<void> {
+  await checkWritable(bucket, { timeoutMs: PING_TIMEOUT_MS })
 }
 
-async function listable({ client, bucket }: Place): Promise<void> {
+async function listable({ client, name }: Bucket): Promise<void> {
   // Not HEAD: its answers have no body, and so no reason.
-  const command = new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 })
+  const command = new ListObjectsV2Command({ Bucket: name, MaxKeys: 1 })
   await call((sending) => client.send(command, sending), { timeoutMs: CHECK_TIMEOUT_MS })
 }
 
 /** With a policy that lets everybody read its files, unless URLs are signed. */
-async function createBucket({ client, bucket }: Place, options: S3Options): Promise<void> {
+async function createBucket({ client, name }: Bucket, options: S3Options): Promise<void> {
   const { region, signedForMs } = options
   const constraint = { CreateBucketConfiguration: { LocationConstraint: region } } as const
   const command = new CreateBucketCommand({
-    Bucket: bucket,
+    Bucket: name,
     // Its absence means this one region, whose name S3 refuses here.
     ...(region === 'us-east-1' ? {} : (constraint as object)),
   })
@@ -73,7 +69,7 @@ async function createBucket({ client, bucket }: Place, options: S3Options): Prom
     if (codeOf(error) !== 'BucketAlreadyOwnedByYou') throw error
   })
   if (signedForMs !== undefined) return
-  const policy = new PutBucketPolicyCommand({ Bucket: bucket, Policy: publicReads(bucket) })
+  const policy = new PutBucketPolicyCommand({ Bucket: name, Policy: publicReads(name) })
   await call((sending) => client.send(policy, sending))
 }
 

@@ -14,6 +14,12 @@ const TRIES = 3
 /** Of slow readers too: they must not take a worker's place. */
 const CONNECTIONS = 256
 
+/** Where its files are, and who asks for them. */
+export interface Bucket {
+  readonly client: S3Client
+  readonly name: string
+}
+
 export function createClient(options: S3Options): S3Client {
   const { region, endpoint, forcePathStyle, credentials } = options
   const sockets = { keepAlive: true, maxSockets: CONNECTIONS }

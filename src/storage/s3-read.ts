@@ -5,34 +5,26 @@ import {
   HeadBucketCommand,
   HeadObjectCommand,
   NoSuchBucket,
-  type S3Client,
 } from '@aws-sdk/client-s3'
 import { contentTypeOfKey } from './keys.ts'
-import { call } from './s3-client.ts'
+import { type Bucket, call } from './s3-client.ts'
 import { codeOf, hasStatus, s3Failed } from './s3-errors.ts'
 import type { ByteRange, StoredFile } from './storage.ts'
 
-export interface Place {
-  client: S3Client
-  bucket: string
-}
-
 interface FoundObject {
+  key: string
   size: number
   etag: string
 }
 
 /** Undefined when there is none. */
-async function headObject(
-  { client, bucket }: Place,
-  key: string,
-): Promise<FoundObject | undefined> {
+async function headObject(bucket: Bucket, key: string): Promise<FoundObject | undefined> {
   try {
-    const command = new HeadObjectCommand({ Bucket: bucket, Key: key })
-    const { ContentLength, ETag } = await call((options) => client.send(command, options))
-    return { size: ContentLength ?? 0, etag: ETag ?? '*' }
+    const command = new HeadObjectCommand({ Bucket: bucket.name, Key: key })
+    const { ContentLength, ETag } = await call((options) => bucket.client.send(command, options))
+    return { key, size: ContentLength ?? 0, etag: ETag ?? '*' }
   } catch (error) {
-    const cause = await unlessMissing({ client, bucket }, error)
+    const cause = await unlessMissing(bucket, error)
     if (cause === undefined) return undefined
     throw s3Failed('The file could not be looked up', cause)
   }
@@ -42,11 +34,11 @@ async function headObject(
  * Undefined when what was thrown says that there is no such file, and else what is to be told instead. A bare 404,
  * as every `HEAD` gets it, may be that of a bucket which is away: that is asked for then.
  */
-export async function unlessMissing({ client, bucket }: Place, thrown: unknown): Promise<unknown> {
+export async function unlessMissing({ client, name }: Bucket, thrown: unknown): Promise<unknown> {
   if (!hasStatus(thrown, 404) || codeOf(thrown) === 'NoSuchBucket') return thrown
   if (codeOf(thrown) === 'NoSuchKey') return undefined
   try {
-    const command = new HeadBucketCommand({ Bucket: bucket })
+    const command = new HeadBucketCommand({ Bucket: name })
     await call((options) => client.send(command, options))
     return undefined
   } catch (error) {
@@ -55,23 +47,22 @@ export async function unlessMissing({ client, bucket }: Place, thrown: unknown):
   }
 }
 
-export async function findFile(place: Place, key: string): Promise<StoredFile | undefined> {
+export async function findFile(bucket: Bucket, key: string): Promise<StoredFile | undefined> {
   const contentType = contentTypeOfKey(key)
-  const found = contentType === undefined ? undefined : await headObject(place, key)
+  const found = contentType === undefined ? undefined : await headObject(bucket, key)
   if (contentType === undefined || !found) return undefined
-  return { size: found.size, contentType, read: (range) => readChunks(place, key, found, range) }
+  return { size: found.size, contentType, read: (range) => readChunks(bucket, found, range) }
 }
 
 /** Holds a connection only while it is iterated; leaving the loop early closes it. */
 async function* readChunks(
-  { client, bucket }: Place,
-  key: string,
-  { etag }: FoundObject,
+  { client, name }: Bucket,
+  { key, etag }: FoundObject,
   range?: ByteRange,
 ): AsyncGenerator<Uint8Array> {
   try {
     const command = new GetObjectCommand({
-      Bucket: bucket,
+      Bucket: name,
       Key: key,
       IfMatch: etag,
       ...(range ? { Range: `bytes=${range.start}-${range.end}` } : {}),

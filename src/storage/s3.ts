@@ -5,10 +5,10 @@ import { DeleteObjectCommand, PutObjectCommand, paginateListObjectsV2 } from '@a
 import { guardStorage } from './guard.ts'
 import { contentTypeOfKey, MARK_PREFIX, MARK_TEXT, markIds, markName } from './keys.ts'
 import { checkBucket, ping } from './s3-bucket.ts'
-import { bucketUrl, call, createClient } from './s3-client.ts'
+import { type Bucket, bucketUrl, call, createClient } from './s3-client.ts'
 import { s3Failed, s3Unusable } from './s3-errors.ts'
 import type { S3Options } from './s3-options.ts'
-import { findFile, type Place, unlessMissing } from './s3-read.ts'
+import { findFile, unlessMissing } from './s3-read.ts'
 import { openSigner } from './s3-signer.ts'
 import { type ListedFile, STORAGE_KEY, type Storage } from './storage.ts'
 
@@ -25,7 +25,7 @@ export async function openS3(options: S3Options): Promise<Storage> {
   const client = starting.adopt(createClient(options), (opened) => opened.destroy())
   try {
     const url = bucketUrl(client, options)
-    await checkBucket({ client, bucket }, options)
+    await checkBucket({ client, name: bucket }, options)
     const signer =
       signedForMs === undefined
         ? undefined
@@ -33,7 +33,7 @@ export async function openS3(options: S3Options): Promise<Storage> {
             await openSigner({ client, region, urlPrefix: url, lifetimeMs: signedForMs }),
           )
     return createS3(
-      { client, bucket },
+      { client, name: bucket },
       {
         place,
         urlPrefix: publicUrl === undefined ? url : `${publicUrl}/`,
@@ -47,24 +47,24 @@ export async function openS3(options: S3Options): Promise<Storage> {
 }
 
 function createS3(
-  place: Place,
+  bucket: Bucket,
   told: Pick<Storage, 'place' | 'urlPrefix' | 'signer'>,
   resources: AsyncDisposableStack,
 ): Storage {
   return guardStorage({
     ...told,
     put: (key, body, { contentType, signal }) =>
-      putObject(place, { key, body, contentType, signal }),
-    open: (key) => findFile(place, key),
-    remove: (key) => removeObject(place, key),
-    list: () => listObjects(place),
+      putObject(bucket, { key, body, contentType, signal }),
+    open: (key) => findFile(bucket, key),
+    remove: (key) => removeObject(bucket, key),
+    list: () => listObjects(bucket),
     mark: (id) => {
       const body = { body: MARK_TEXT, contentType: 'text/plain' }
-      return putObject(place, { key: markName(id), ...body, signal: undefined })
+      return putObject(bucket, { key: markName(id), ...body, signal: undefined })
     },
-    marks: () => findMarks(place),
+    marks: () => findMarks(bucket),
     ping: () =>
-      ping(place).catch((error) => {
+      ping(bucket).catch((error) => {
         throw s3Failed('Files can not be written', error)
       }),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
@@ -79,10 +79,10 @@ interface Put {
 }
 
 /** With a checksum that S3 compares: the SDK adds it, as it does to every put. */
-async function putObject({ client, bucket }: Place, put: Put): Promise<void> {
+async function putObject({ client, name }: Bucket, put: Put): Promise<void> {
   const { key, body, contentType, signal } = put
   const command = new PutObjectCommand({
-    Bucket: bucket,
+    Bucket: name,
     Key: key,
     Body: body,
     ContentLength: body.byteLength,
@@ -98,20 +98,20 @@ async function putObject({ client, bucket }: Place, put: Put): Promise<void> {
   }
 }
 
-async function removeObject({ client, bucket }: Place, key: string): Promise<void> {
+async function removeObject({ client, name }: Bucket, key: string): Promise<void> {
   try {
-    const command = new DeleteObjectCommand({ Bucket: bucket, Key: key })
+    const command = new DeleteObjectCommand({ Bucket: name, Key: key })
     await call((options) => client.send(command, options))
   } catch (error) {
-    const cause = await unlessMissing({ client, bucket }, error)
+    const cause = await unlessMissing({ client, name }, error)
     if (cause !== undefined) throw s3Failed('The file could not be removed', cause)
   }
 }
 
 /** Names that no key has are passed by: the bucket may hold other things. */
-async function* listObjects(place: Place): AsyncGenerator<ListedFile> {
+async function* listObjects(bucket: Bucket): AsyncGenerator<ListedFile> {
   try {
-    for await (const { Key: key = '', LastModified: putAt } of listContents(place, '')) {
+    for await (const { Key: key = '', LastModified: putAt } of listContents(bucket, '')) {
       const isFile = STORAGE_KEY.test(key) && contentTypeOfKey(key) !== undefined
       if (isFile && putAt) yield { key, putAt }
     }
@@ -120,16 +120,16 @@ async function* listObjects(place: Place): AsyncGenerator<ListedFile> {
   }
 }
 
-async function findMarks(place: Place): Promise<string[]> {
+async function findMarks(bucket: Bucket): Promise<string[]> {
   try {
-    const found = await Array.fromAsync(listContents(place, MARK_PREFIX), ({ Key = '' }) => Key)
+    const found = await Array.fromAsync(listContents(bucket, MARK_PREFIX), ({ Key = '' }) => Key)
     return markIds(found)
   } catch (error) {
     throw s3Failed('The marks of the store could not be looked up', error)
   }
 }
 
-async function* listContents({ client, bucket }: Place, prefix: string) {
-  const pages = paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })
+async function* listContents({ client, name }: Bucket, prefix: string) {
+  const pages = paginateListObjectsV2({ client }, { Bucket: name, Prefix: prefix })
   for await (const { Contents = [] } of pages) yield* Contents
 }

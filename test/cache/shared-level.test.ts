@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
 import pino from 'pino'
 import { type RedisProcess, startRedisServer } from '../../scripts/engines/redis.ts'
-import type { Place, SharedCache } from '../../src/cache/cache.ts'
+import type { LogPosition, SharedCache } from '../../src/cache/cache.ts'
 import { createReadThrough } from '../../src/cache/read-through.ts'
 import { createRedisCache } from '../../src/cache/redis.ts'
 import { openSharedLevel } from '../../src/cache/shared-level.ts'
@@ -23,7 +23,7 @@ function createTruth() {
   const versions = new Map<string, number>()
   const changes: { key: string; version: number }[] = []
   let history = histories++
-  const place = (): Place => ({ epoch: `abc${history}`, id: changes.length })
+  const place = (): LogPosition => ({ epoch: `abc${history}`, id: changes.length })
   return {
     loads: 0,
     write: (key: string) => {
@@ -42,7 +42,7 @@ function createTruth() {
     log: {
       toldThrough: place,
       settledThrough: async () => place(),
-      between: async (from: Place, through: Place) =>
+      between: async (from: LogPosition, through: LogPosition) =>
         from.epoch === through.epoch ? changes.slice(from.id, through.id) : undefined,
     },
   }
