@@ -68,7 +68,7 @@ export function chooseDatabase(
   }
   const url = place.name === 'DATABASE_URL' ? resolved.values.DATABASE_URL : undefined
   const address = addressAt(url, resolved)
-  const tls = chooseTls(url, resolved, cwd, notes)
+  const tls = chooseTls(url, resolved, { cwd, notes })
   const connection = { ...address, ssl: address.host.startsWith('/') ? (false as const) : tls }
   const poolSize = resolved.values.DB_POOL_SIZE
   const config = { engine: 'postgres', connection, poolSize } as const
@@ -112,9 +112,9 @@ function texts({ host, port, user, database }: Omit<DatabaseConnection, 'ssl'>) 
 function chooseTls(
   url: PostgresUrl | undefined,
   resolved: Resolved,
-  cwd: string,
-  { mistakes, warnings }: Notes,
+  { cwd, notes }: { cwd: string; notes: Notes },
 ): false | DatabaseTls {
+  const { mistakes, warnings } = notes
   const mode = chooseSslMode(url?.sslMode, resolved, mistakes)
   const file = url?.sslRootCert ?? resolved.values.DB_SSLROOTCERT
   if (url?.hasOtherParameters) warnings.push(OTHER_PARAMETERS)

@@ -64,16 +64,15 @@ function readMap(map: YAMLMap<unknown, unknown>, prefix: string, reading: Readin
     if (name === undefined && !isGroup) findings.warnings.push(unknownKey(source, key, yamlWords))
     else if (isSwallowed(pair.value, node))
       findings.mistakes.push(`${key} (${source}) ${SWALLOWED}`)
-    else if (name !== undefined) readValue(name, key, node, reading)
+    else if (name !== undefined) readValue(node, { name, key }, reading)
     else if (isMap(node)) readMap(node, `${key}.`, reading)
     else if (!isEmptyScalar(node)) findings.mistakes.push(`${key} (${source}) must be a map`)
   }
 }
 
 function readValue(
-  name: SettingName,
-  key: string,
   node: Node | null | undefined,
+  { name, key }: { name: SettingName; key: string },
   { source, findings }: Reading,
 ): void {
   const { collection } = settingOf(name).type

@@ -73,7 +73,7 @@ export async function settleReady(tx: Tx, image: ReadyImage): Promise<boolean> {
         updated_at = clock_timestamp()
       WHERE id = ${image.imageId} AND product_id = ${image.productId} AND status = 'processing'
       RETURNING id),
-    closed AS (${closeAttempt(image.claim, 'ready', image.report, null)}),
+    closed AS (${closeAttempt(image, 'ready')}),
     made AS (SELECT * FROM unnest(
       ${image.renditions.map(({ preset }) => preset)}::text[],
       ${image.renditions.map(({ objectId }) => objectId)}::uuid[]) AS made (preset, object_id)),
@@ -111,7 +111,7 @@ export async function scheduleRetry(
         updated_at = clock_timestamp()
       WHERE id = ${failed.imageId} AND product_id = ${failed.productId}
       RETURNING id, product_id, status),
-    closed AS (${closeAttempt(failed.claim, 'retry_scheduled', failed.report, failed.error)}),
+    closed AS (${closeAttempt(failed, 'retry_scheduled')}),
     ${publishMove('image.retry_scheduled', { code: failed.error.code, next_attempt_at: dueAt })}`.execute(
     tx,
   )
@@ -125,7 +125,7 @@ export async function fail(tx: Tx, failed: FailedAttempt): Promise<void> {
         error = ${JSON.stringify(failed.error)}::jsonb, updated_at = clock_timestamp()
       WHERE id = ${failed.imageId} AND product_id = ${failed.productId}
       RETURNING id, product_id, status),
-    closed AS (${closeAttempt(failed.claim, 'failed', failed.report, failed.error)}),
+    closed AS (${closeAttempt(failed, 'failed')}),
     ${publishMove('image.failed', { code: failed.error.code })}`.execute(tx)
 }
 
@@ -146,7 +146,7 @@ export async function failUnread(
         error = ${JSON.stringify(error)}::jsonb, updated_at = clock_timestamp()
       WHERE id = ${imageId}::uuid
       RETURNING id, product_id, status),
-    closed AS (${closeAttempt(claim, 'failed', undefined, error)}),
+    closed AS (${closeAttempt({ claim, report: undefined, error }, 'failed')}),
     ${publishMove('image.failed', { code: error.code })}`.execute(tx)
 }
 
@@ -160,7 +160,7 @@ export async function handBack(
       UPDATE images SET status = 'queued', attempts = ${attempts}, updated_at = clock_timestamp()
       WHERE id = ${imageId} AND product_id = ${productId} AND status = 'processing'
       RETURNING id, product_id, status),
-    closed AS (${closeAttempt(claim, 'handed_back', report, null)}),
+    closed AS (${closeAttempt({ claim, report }, 'handed_back')}),
     ${publishMove('image.queued')}`.execute(tx)
 }
 
@@ -189,15 +189,16 @@ export async function requeue(
 
 /** The attempt of a picture that is gone, if its row is still there. */
 export async function dropAttempt(tx: Tx, claim: string, report: AttemptReport): Promise<void> {
-  await closeAttempt(claim, 'dropped', report, null).execute(tx)
+  await closeAttempt({ claim, report }, 'dropped').execute(tx)
 }
 
-function closeAttempt(
-  claim: string,
-  outcome: AttemptOutcome,
-  report: AttemptReport | undefined,
-  error: ImageError | null,
-) {
+interface ClosedAttempt {
+  claim: string
+  report: AttemptReport | undefined
+  error?: ImageError
+}
+
+function closeAttempt({ claim, report, error }: ClosedAttempt, outcome: AttemptOutcome) {
   return sql`
     UPDATE image_attempts SET finished_at = clock_timestamp(), outcome = ${outcome},
       stage = coalesce(${report?.stage ?? null}, stage), code = ${error?.code ?? null},

@@ -21,14 +21,11 @@ const LARGEST_BATCH = 100
 const AGAIN_MS = 30_000
 
 /** Tells the queue of deaths that it does not know. Throws what it throws. */
-export async function buryDead(
-  { database, bury, definitions }: LettersOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const { db } = database
+export async function buryDead(options: LettersOptions, signal: AbortSignal): Promise<void> {
+  const { db } = options.database
   for (let size = 1; !signal.aborted; size = Math.min(2 * size, LARGEST_BATCH)) {
     const dead = await markUnburied(db, size)
-    if (dead.length > 0) await tell(db, dead, bury, definitions)
+    if (dead.length > 0) await tell(db, dead, options)
     if (dead.length < size) return
   }
 }
@@ -36,8 +33,7 @@ export async function buryDead(
 async function tell(
   db: Db,
   dead: readonly Dead[],
-  bury: LettersOptions['bury'],
-  definitions: LettersOptions['definitions'],
+  { bury, definitions }: Pick<LettersOptions, 'bury' | 'definitions'>,
 ): Promise<void> {
   try {
     await bury(dead.map((job) => letterOf(job, definitions)))

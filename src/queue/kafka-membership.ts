@@ -67,7 +67,7 @@ export async function openMembership(options: MembershipOptions): Promise<Member
   failed.catch(() => {})
   const consumer = createConsumer(options)
   const positions = createPositions()
-  const teller = createTeller(consumer, topology.topic, positions, fail)
+  const teller = createTeller(consumer, { topic: topology.topic, positions, fail })
   consumer.on('error', fail)
   consumer.on('consumer:heartbeat:stalled', ({ lastError }) =>
     fail(lastError ?? new Error('Kafka does not answer any more.')),
@@ -162,18 +162,19 @@ async function countChanges(
   }
 }
 
+interface TellerOptions {
+  topic: string
+  positions: Positions
+  fail(error: unknown): void
+}
+
 interface Teller {
   /** Resolves when the group has what has moved so far, or cannot be told now. Never rejects. */
   tell(): Promise<void>
 }
 
 /** Assigns the positions with each generation, and tells the group of them, one request at a time. */
-function createTeller(
-  consumer: Consumer,
-  topic: string,
-  positions: Positions,
-  fail: (error: unknown) => void,
-): Teller {
+function createTeller(consumer: Consumer, { topic, positions, fail }: TellerOptions): Teller {
   /** Between two generations nobody can say what was answered in which. */
   let isSettled = false
   let telling: Promise<void> | undefined

@@ -25,19 +25,21 @@ export function deadOf({ topic }: Topology): string {
 
 /** Throws `unavailable` with what to do about topics that may not be made, and what the library throws. */
 export async function declare(admin: Admin, topology: Topology): Promise<void> {
-  await makeUnlessThere(admin, topology.topic, topology)
+  await makeUnlessThere(admin, topology, { name: topology.topic })
   // What no operator has looked at does not go by itself.
   const configs = [{ name: 'retention.ms', value: '-1' }]
-  await makeUnlessThere(admin, deadOf(topology), topology, configs)
+  await makeUnlessThere(admin, topology, { name: deadOf(topology), configs })
 }
 
-type TopicConfigs = Parameters<Admin['createTopics']>[0]['configs']
+interface NewTopic {
+  name: string
+  configs?: NonNullable<Parameters<Admin['createTopics']>[0]['configs']>
+}
 
 async function makeUnlessThere(
   admin: Admin,
-  name: string,
   topology: Topology,
-  configs: TopicConfigs = [],
+  { name, configs = [] }: NewTopic,
 ): Promise<void> {
   if (await isThere(admin, name)) return
   try {
