@@ -12,6 +12,7 @@ const NO_TIMEOUT_MS = 2 ** 31 - 1
 /** The name of a statement's text; undefined when there are too many to have names. */
 export type NameOf = (text: string) => string | undefined
 
+/** A text has the same name in all sessions that share this. */
 export function createStatementNames(): NameOf {
   const names = new Map<string, string>()
   return (text) => {

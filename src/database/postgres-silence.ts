@@ -26,6 +26,7 @@ const SUSPICIOUS_AFTER_MS = 5_000
 const ANSWER_WITHIN_MS = 3_000
 const LOOK_EVERY_MS = 1_000
 
+/** `giveUp` is called at each look that finds the server silent. */
 export function openSilenceWatch({ config, giveUp, log }: SilenceWatchOptions): SilenceWatch {
   let unanswered = 0
   let askedAt = 0

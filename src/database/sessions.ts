@@ -57,6 +57,7 @@ export interface SessionsOptions {
 
 const PING_TIMEOUT_MS = 2_000
 
+/** Translates what the pool throws; once it is closed, everything throws `unavailable`. */
 export function createDatabase(options: SessionsOptions): Database {
   const { engine, pool, signals, onStatement } = options
   // The flag outlives the transaction in whatever was started inside it and lives on: it is lowered.

@@ -72,6 +72,7 @@ export function toAppError(error: unknown): unknown {
   return error
 }
 
+/** With the time after which another try makes sense. */
 export function unavailable(
   cause: unknown,
   message = 'The database cannot be reached or does not answer.',

@@ -14,6 +14,7 @@ const payload = Type.Object({
 export type ImageJobPayload = Static<typeof payload>
 export type ImageJobDefinition = JobDefinition<typeof payload>
 
+/** `maxAttempts` tries, of `timeoutMs` each at most. */
 export function defineImageJob(bounds: {
   maxAttempts: number
   timeoutMs: number

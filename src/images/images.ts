@@ -25,6 +25,7 @@ export interface ImagesOptions {
   onChanged(productId: string): Promise<void>
 }
 
+/** A retry rings for its jobs and its events once it is committed. */
 export function createImages({ database, mediaUrls, job, onChanged }: ImagesOptions): Images {
   const { db, signals } = database
   const find = async (imageId: string) => {

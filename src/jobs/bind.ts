@@ -14,6 +14,7 @@ export interface BoundJob {
 /** By name. */
 export type BoundJobs = ReadonlyMap<string, BoundJob>
 
+/** Compiles the payload's schema: what a row holds is checked by it before the handler sees it. */
 export function bindJob<S extends TSchema>(
   definition: JobDefinition<S>,
   handler: JobHandler<Static<S>>,
@@ -30,6 +31,7 @@ export function jobFields(
   return { job_id: id, job: definition.name, [definition.keyField]: key }
 }
 
+/** All that one worker can run. */
 export function bindJobs(...jobs: readonly BoundJob[]): BoundJobs {
   return new Map(jobs.map((job) => [job.definition.name, job]))
 }

@@ -28,6 +28,7 @@ export interface Intake {
   finish(): Promise<void>
 }
 
+/** Claims by `starter` and hands what is claimed to `run`. */
 export function createIntake(options: IntakeOptions): Intake {
   const { starter, run, signal, log, now } = options
   const slots = createSlots(options.concurrency)

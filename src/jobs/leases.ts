@@ -33,6 +33,7 @@ interface Entry extends Held {
   onLost: () => void
 }
 
+/** Closing it ends the heartbeats; the leases run out by themselves. */
 export function openLeases({ db, leaseMs, heartbeatMs, log, now }: LeasesOptions): Leases {
   const entries = new Set<Entry>()
   const lose = (entry: Entry) => {

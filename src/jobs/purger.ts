@@ -12,6 +12,7 @@ export interface PurgerOptions {
   log: Logger
 }
 
+/** Purges every `everyMs` until it is closed, which aborts what it is at. */
 export function openPurger({ what, everyMs, purge, log }: PurgerOptions): AsyncDisposable {
   return openSchedule({
     name: `removing ${what}`,

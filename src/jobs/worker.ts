@@ -51,6 +51,7 @@ const GRACE_MS = 5_000
 /** Kept from the time to stop, for handlers to end and for jobs to be handed back. */
 const HAND_BACK_MS = 2_000
 
+/** Listens at once. To close it is to `stop` it, with two seconds to do so. */
 export function openWorker(options: WorkerOptions): Worker {
   const { database, queue, jobs, name, settings, log } = options
   const { random = Math.random, now = () => performance.now() } = options

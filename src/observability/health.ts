@@ -50,6 +50,7 @@ export interface HealthOptions {
 /** The dependency without which requests fail. */
 const CRITICAL = 'database'
 
+/** `checks` by the names that they have in the report. */
 export function createHealth(
   checks: Readonly<Record<string, Check>>,
   { timeoutMs = 2_000, othersTimeoutMs = 800, maxAgeMs = 1_000 }: HealthOptions = {},

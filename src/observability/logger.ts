@@ -19,6 +19,7 @@ export interface LoggerOptions {
 /** Gives the logger of an area (`http`, `jobs`, `pipeline` …). */
 export type LoggerOf = (area: LogArea) => Logger
 
+/** Nobody who logs waits for who reads; lines that nobody reads in time are dropped, and counted. */
 export async function createLogger({
   level,
   levels,

@@ -22,6 +22,7 @@ export interface Connection {
   close(): Promise<void>
 }
 
+/** `onClosed` is called whenever it was open and is no more, whichever end closed it. */
 export function createConnection(
   origin: string,
   { onClosed, ...options }: Client.Options & { onClosed(connection: Connection): void },

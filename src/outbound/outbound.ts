@@ -59,6 +59,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308])
 /** 203 is a 200 from an intermediary. Anything else with a body is not the file: a part, a receipt, a choice. */
 const FILES = new Set([200, 203])
 
+/** Closing it ends what is under way. */
 export function openOutbound(options: OutboundOptions): Outbound {
   const { policy, maxRedirects, perOrigin } = options
   const closing = new AbortController()

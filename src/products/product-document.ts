@@ -21,6 +21,7 @@ export interface Presenter {
   represent(product: StoredProduct): VersionedRepresentation
 }
 
+/** The URLs of `mediaUrls` are part of every answer, so other URLs make other ETags. */
 export function createPresenter(mediaUrls: MediaUrls): Presenter {
   const salt = saltOf(mediaUrls)
   const document = (product: StoredProduct): ProductDocument => {

@@ -27,6 +27,7 @@ export interface ProductSnapshotsOptions {
   mediaUrls: MediaUrls
 }
 
+/** Past all caches: a product from memory has no place. */
 export function createProductSnapshots(options: ProductSnapshotsOptions): ProductSnapshots {
   const presenter = createPresenter(options.mediaUrls)
   return {

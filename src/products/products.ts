@@ -49,6 +49,7 @@ export interface ProductsWithCache extends Products, ProductLists {
   cacheFigures(): CacheFigures
 }
 
+/** With a memory of its own, and behind that `cache.shared`, where there is one. Nothing is opened: nothing has to be closed. */
 export function createProducts(options: ProductsOptions): ProductsWithCache {
   const { database, mediaUrls, checkUrl, imageJob } = options
   const { idempotencyKeepMs = DAY_MS } = options

@@ -11,6 +11,7 @@ interface Head {
 /** Edit, version, and what else is in it. */
 const ETAG = /^"\d{1,15}-(\d{1,15})-[\w-]{1,100}"$/
 
+/** Without the version, which the cache keeps beside it. */
 export function packProduct({ etag, isSettled, body }: VersionedRepresentation): Buffer {
   const head: Head = { etag, isSettled }
   return Buffer.from(`${JSON.stringify(head)}\n${body}`)

@@ -18,10 +18,12 @@ export interface Refusal {
   detail: string
 }
 
+/** What `readMessage` reads as a bell of that job. */
 export function bellMessage(jobId: string): object {
   return { version: VERSION, job: jobId }
 }
 
+/** What lies with the dead, with details for people; put back, it is read as a bell that names the death. */
 export function letterMessage({ jobId, death, details }: DeadLetter): object {
   return { ...details, version: VERSION, job: jobId, death }
 }

@@ -36,6 +36,7 @@ const CONFIRM_MS = 10_000
 /** Longer than who publishes waits to try again, the time of a confirm included. */
 const LATELY_MS = 30_000
 
+/** Declares and opens its channel with the first messages, and again after a failure. */
 export function createPublisher({ connection, declare, remakes }: PublisherOptions): Publisher {
   let current: Channel | undefined
   let opening: Promise<Channel> | undefined

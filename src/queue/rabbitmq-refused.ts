@@ -12,6 +12,7 @@ const HEADERS_BYTES = 2_048
 /** Of its properties, what tells of the body and of its sender; the rest is about how it got here. */
 const kept = ['contentType', 'contentEncoding', 'messageId', 'type', 'appId'] as const
 
+/** Properties and headers of the copy that lies with the dead. Headers of `reason` stand before those of the same name. */
 export function refusedEnvelope(message: AsyncMessage, reason: ReasonHeaders): Envelope {
   const properties = kept.flatMap((name) => {
     const value = message[name]

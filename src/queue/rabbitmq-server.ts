@@ -30,6 +30,7 @@ export function describeServer({ host, port, vhost, user }: RabbitmqServer): str
   return `RabbitMQ at ${host}:${port}, vhost "${vhost}", user "${user}"`
 }
 
+/** Connects in the background, and again whenever it is lost. `name` tells it apart in the lists of the broker. */
 export function connectTo(server: RabbitmqServer, name: string): Connection {
   const { host, port, user, password, vhost, tls } = server
   const options: ConnectionOptions = {
@@ -49,6 +50,7 @@ export function connectTo(server: RabbitmqServer, name: string): Connection {
   return new Connection(options)
 }
 
+/** Waits a moment for what is under way, then breaks off. Never rejects. */
 export async function close(connection: Connection): Promise<void> {
   await settlesWithin(
     connection.close().catch(() => {}),

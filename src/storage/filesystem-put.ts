@@ -14,6 +14,7 @@ export interface Put {
   signal: AbortSignal | undefined
 }
 
+/** Throws the reason of `signal` when that is aborted, and `storage_failed`. */
 export async function putFile(root: string, { key, body, signal }: Put): Promise<void> {
   const incoming = join(root, INCOMING, randomUUID())
   try {

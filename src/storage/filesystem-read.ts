@@ -11,6 +11,7 @@ import type { ByteRange, StoredFile } from './storage.ts'
 
 const CHUNK_BYTES = 64 * 1024
 
+/** Undefined when there is none. Throws when the folder of all files is away. */
 export async function statFile(root: string, key: string): Promise<StoredFile | undefined> {
   const contentType = contentTypeOfKey(key)
   if (contentType === undefined) return undefined

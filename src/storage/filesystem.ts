@@ -26,6 +26,7 @@ const LEFTOVER_AGE_MS = 3_600_000
 /** Health checks wait for 800 ms. */
 const PING_TIMEOUT_MS = 700
 
+/** Makes the folder where there is none, and removes what killed processes left half-written. */
 export async function openFilesystem({ directory }: FilesystemOptions): Promise<Storage> {
   try {
     await makeFolder(resolve(directory))

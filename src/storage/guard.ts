@@ -4,6 +4,7 @@
 import { assertContentType, assertStorageKey } from './keys.ts'
 import type { ByteRange, Storage, StoredFile } from './storage.ts'
 
+/** The engine behind these checks: it may rely on keys and types, and its end comes after its last write. */
 export function guardStorage(engine: Storage): Storage {
   const writes = new Set<Promise<void>>()
   let closed = false

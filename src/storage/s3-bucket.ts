@@ -45,6 +45,7 @@ export async function checkWritable({ client, name }: Bucket, options: CallOptio
   }
 }
 
+/** Rejects when nothing could be written, before a health check gives up. */
 export async function ping(bucket: Bucket): Promise<void> {
   await checkWritable(bucket, { timeoutMs: PING_TIMEOUT_MS })
 }

@@ -47,6 +47,7 @@ export async function unlessMissing({ client, name }: Bucket, thrown: unknown): 
   }
 }
 
+/** Undefined when there is none. Reading it throws when another file has taken its name since. */
 export async function findFile(bucket: Bucket, key: string): Promise<StoredFile | undefined> {
   const contentType = contentTypeOfKey(key)
   const found = contentType === undefined ? undefined : await headObject(bucket, key)

@@ -17,6 +17,7 @@ export type { S3Options }
 /** A key never means another file. */
 const IMMUTABLE = 'public, max-age=31536000, immutable'
 
+/** Throws `storage_failed` where another try may help, else an Error for the operator. */
 export async function openS3(options: S3Options): Promise<Storage> {
   const { bucket, region, endpoint, publicUrl, signedForMs } = options
   const at = endpoint === undefined ? `AWS ${region}` : new URL(endpoint).host
