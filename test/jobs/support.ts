@@ -190,6 +190,9 @@ export const settings: WorkerSettings = {
   maxAgeMs: 24 * 60 * 60_000,
 }
 
+/** That a lease is lost has to be noticed before it would have run out. */
+export const BEFORE_LEASE_ENDS_MS = settings.leaseMs - 5_000
+
 type Bell = Parameters<BellHandler>
 
 /** A queue whose bells are rung by hand: what a broker delivers, in the order and as often as the test wants. */
