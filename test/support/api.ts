@@ -32,7 +32,7 @@ export interface TestApi extends AsyncDisposable {
   database: TestDatabase
   storage: Storage
   health: Health
-  /** The folder that the storage is in. */
+  /** The folder that the storage is in; the one around it is the test's too. */
   folder: string
   /** All lines logged so far. */
   lines: LogLine[]
@@ -53,8 +53,9 @@ export interface TestApiOptions {
 export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await (options.engine ?? pgliteEngine).create())
-  const folder = await mkdtemp(join(tmpdir(), 'vitrine-api-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const parent = await mkdtemp(join(tmpdir(), 'vitrine-api-'))
+  stack.defer(() => rm(parent, { recursive: true, force: true }))
+  const folder = join(parent, 'objects')
   const storage = stack.use(await openStorage({ kind: 'filesystem', directory: folder }))
   const log = captureLog()
   const relay = stack.use(openRelay({ database: database.database, log: log.logger, pollMs: 100 }))
