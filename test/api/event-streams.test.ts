@@ -59,7 +59,7 @@ describe('open streams', () => {
 
 describe('a reader that does not read', () => {
   test('is cut off, and comes back to where it was', async () => {
-    await using api = await openApi({ streams: { stallMs: 300, heartbeatMs: 50 } })
+    await using api = await openApi({ streams: { stallMs: 3_000, heartbeatMs: 50 } })
     const url = `http://127.0.0.1:${await listen(api.app)}`
     const id = await create(api)
     await using first = await openStream(`${url}/products/${id}/events`)
@@ -117,7 +117,8 @@ describe('a server that closes', () => {
     api.health.setStopping()
     await api.app.close()
     const ms = performance.now() - startedAt
-    assert.ok(ms < 2_000, `closing took ${ms} ms`)
+    // Far less than the 30 s that a reader may take.
+    assert.ok(ms < 10_000, `closing took ${ms} ms`)
     assert.equal(await quick.ended, true)
     slow.resume()
     await slow.ended

@@ -229,14 +229,17 @@ test('a defect answers with its request id only, and the log has its stack', asy
 
 test('while all is well the probes say that', async () => {
   const names = ['database', 'storage', 'cache']
-  const ready = await send('GET', '/readyz')
-  const { status, failing, checks } = ready.json()
-  assert.deepEqual([ready.statusCode, status, failing], [200, 'ready', []])
-  assert.deepEqual(Object.keys(checks), names)
-  const health = (await send('GET', '/api/v1/health')).json()
-  assert.equal(health.status, 'healthy')
-  assert.deepEqual(Object.keys(health.checks), names)
-  assert.equal((await send('GET', '/health/database')).json().status, 'healthy')
+  // A check that the machine held up for its 800 ms says otherwise, for a second.
+  await eventually(async () => {
+    const ready = await send('GET', '/readyz')
+    const { status, failing, checks } = ready.json()
+    assert.deepEqual([ready.statusCode, status, failing], [200, 'ready', []])
+    assert.deepEqual(Object.keys(checks), names)
+    const health = (await send('GET', '/api/v1/health')).json()
+    assert.equal(health.status, 'healthy')
+    assert.deepEqual(Object.keys(health.checks), names)
+    assert.equal((await send('GET', '/health/database')).json().status, 'healthy')
+  })
   assert.equal((await send('GET', '/health/nothing')).statusCode, 404)
 })
 
@@ -246,7 +249,7 @@ test('a server that stops is not ready, asks clients to leave, and finishes what
   await using own = await openApi()
   const port = await listen(own.app)
   const origin = `http://127.0.0.1:${port}`
-  assert.equal((await fetch(`${origin}/readyz`)).status, 200)
+  await eventually(async () => assert.equal((await fetch(`${origin}/readyz`)).status, 200))
   own.health.setStopping()
   const ready = await fetch(`${origin}/readyz`)
   assert.deepEqual([ready.status, await ready.json()], [503, stopping])
@@ -269,7 +272,7 @@ test('a server that stops is not ready, asks clients to leave, and finishes what
 })
 
 test('a server that stops takes new connections until those who send them had time to notice', async () => {
-  await using own = await openApi({ drainMs: 1_000 })
+  await using own = await openApi({ drainMs: 5_000 })
   const origin = `http://127.0.0.1:${await listen(own.app)}`
   const startedAt = performance.now()
   let isClosed = false
@@ -282,7 +285,7 @@ test('a server that stops takes new connections until those who send them had ti
   assert.deepEqual([served.status, served.headers.get('connection')], [200, 'close'])
   assert.equal(isClosed, false)
   await closing
-  assert.ok(performance.now() - startedAt >= 990)
+  assert.ok(performance.now() - startedAt >= 4_990)
   await assert.rejects(fetch(`${origin}/livez`))
 })
 

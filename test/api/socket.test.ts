@@ -4,14 +4,14 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { listen, openApi, post, raw, sample, type TestApi } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 
 let api: TestApi
 let port: number
 before(async () => {
-  api = await openApi({ timeouts: { headersMs: 300, requestMs: 600, checkMs: 50, idleMs: 5_000 } })
+  api = await openApi({ timeouts: { idleMs: 5_000 } })
   port = await listen(api.app)
 })
 after(() => api[Symbol.asyncDispose]())
@@ -167,11 +167,6 @@ for (const [name, bytes] of followers) {
   })
 }
 
-test('a request that does not arrive in time leaves the answer before it alone', async () => {
-  const waiting = creation('waits', sample.product_images).replace('Host', 'Prefer: wait=1\r\nHost')
-  assert.deepEqual(statusesIn(await raw(port, `${waiting}GET / HTTP/1.1\r\n`)), [201])
-})
-
 test('a body that breaks off its own request leaves the answer before it alone', async () => {
   const broken = `POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`
   assert.deepEqual(statusesIn(await raw(port, creation('first') + broken)), [201])
@@ -220,14 +215,32 @@ test('the method that is refused is the one at fault, not what came before it', 
   assert.match(problemIn(await text(early)).detail, /not a valid HTTP request/)
 })
 
-test('headers that never end are refused when their time is up', async () => {
-  assert.equal(problemIn(await raw(port, 'GET / HTTP/1.1\r\nHost: x\r\n')).status, 408)
-})
+describe('what does not arrive in time', () => {
+  let hasty: TestApi
+  let hastyPort: number
+  before(async () => {
+    hasty = await openApi({ timeouts: { headersMs: 300, requestMs: 600, checkMs: 50 } })
+    hastyPort = await listen(hasty.app)
+  })
+  after(() => hasty[Symbol.asyncDispose]())
 
-test('a body that never comes is refused when its time is up', async () => {
-  const head =
-    'POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n'
-  assert.equal(problemIn(await raw(port, `${head}{`)).status, 408)
+  test('leaves the answer before it alone', async () => {
+    const waiting = creation('waits', sample.product_images).replace(
+      'Host',
+      'Prefer: wait=1\r\nHost',
+    )
+    assert.deepEqual(statusesIn(await raw(hastyPort, `${waiting}GET / HTTP/1.1\r\n`)), [201])
+  })
+
+  test('is refused: headers that never end', async () => {
+    assert.equal(problemIn(await raw(hastyPort, 'GET / HTTP/1.1\r\nHost: x\r\n')).status, 408)
+  })
+
+  test('is refused: a body that never comes', async () => {
+    const head =
+      'POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n'
+    assert.equal(problemIn(await raw(hastyPort, `${head}{`)).status, 408)
+  })
 })
 
 test('a body that is too large is answered although the client goes on sending', async () => {
