@@ -48,7 +48,7 @@ test('what is no wait, or none that can be kept, is ignored', () => {
 })
 
 test('a hostile header costs no time', () => {
-  const startedAt = performance.now()
+  const started = process.cpuUsage()
   for (const header of [
     `${'a=",'.repeat(4_000)}`,
     `${'a'.repeat(16_000)}`,
@@ -58,5 +58,6 @@ test('a hostile header costs no time', () => {
   ]) {
     preferredWait(header)
   }
-  assert.ok(performance.now() - startedAt < 1_000)
+  const { user } = process.cpuUsage(started)
+  assert.ok(user < 500_000, `${user} µs`)
 })

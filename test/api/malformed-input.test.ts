@@ -344,9 +344,11 @@ describe('a body that', () => {
 
   test('breaks the same rule 300,000 times is refused quickly, with 20 errors at most', async () => {
     const many = { ...sample, product_images: Array(300_000).fill(1) }
-    const started = performance.now()
+    const started = process.cpuUsage()
     const problem = (await post(api.app, many)).json()
-    assert.ok(performance.now() - started < 1_000)
+    const { user } = process.cpuUsage(started)
+    // Of this process alone, whatever else the machine does; judging each of them takes minutes.
+    assert.ok(user < 2_000_000, `${user} µs`)
     assert.equal(problem.errors.length, 20)
     assert.deepEqual(problem.errors[0].pointer, '/product_images')
     assert.equal(problem.errors[0].code, 'maxItems')
