@@ -305,7 +305,7 @@ async function startFullListener(host: string, port: number): Promise<FullListen
 async function connects(host: string, port: number, sockets: Socket[]): Promise<boolean> {
   const socket = connect({ host, port }).on('error', () => {})
   sockets.push(socket)
-  const signal = AbortSignal.timeout(200)
+  const signal = AbortSignal.timeout(1_000)
   return await once(socket, 'connect', { signal }).then(
     () => true,
     () => {
