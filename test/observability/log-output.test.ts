@@ -91,7 +91,7 @@ describe('a log that nobody reads', () => {
     writer.stdin.end()
     const [code] = await once(writer, 'exit')
     assert.equal(code, 0)
-    assert.ok(performance.now() - startedAt < 5_000)
+    assert.ok(performance.now() - startedAt < 15_000)
     assert.ok((await text(writer.stdout)).length < 1_000_000, 'what the pipe had taken')
   })
 
