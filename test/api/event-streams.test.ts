@@ -77,6 +77,7 @@ describe('a reader that does not read', () => {
     slow.pause()
     const line = await eventually(
       () => api.lines.find(({ msg }) => String(msg).includes('cut off')) ?? assert.fail('not yet'),
+      60_000,
     )
     assert.ok(Number(line.waiting) < 4_000_000, `${line.waiting} bytes were waiting`)
     slow.resume()
@@ -85,7 +86,7 @@ describe('a reader that does not read', () => {
     const got = slow.events()
     assert.ok(got.length < count)
     await using again = await openStream(`${path}?after=${got.at(-1)?.id ?? snapshot?.id}`)
-    await eventually(() => assert.equal(got.length + again.events().length, count))
+    await eventually(() => assert.equal(got.length + again.events().length, count), 60_000)
     const versions = [...got, ...again.events()].map(({ data }) => data.version)
     assert.deepEqual(
       versions,
