@@ -5,6 +5,9 @@
 //     ▲           │   └─────▶ failed ──retry──▶ queued
 //     └─hand back─┤
 //                 └─▶ retry_scheduled ──▶ processing
+//                           └─retry──▶ queued
+//
+//   queued, retry_scheduled or processing ──its job cannot be read──▶ failed
 
 import { sql } from 'kysely'
 import type { Tx } from '../database/database.ts'

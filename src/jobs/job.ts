@@ -5,6 +5,8 @@
 //      ▲                  │ ├─retryable failure, hand back, lease ran out──▶ pending
 //      │                  │ └─final failure, out of attempts, too old─────▶ dead
 //      └──────────────redrive (from done or dead)──────────────────────────┘
+//
+// A redrive of several begins those anew that are pending as well.
 
 import type { TSchema } from 'typebox'
 import type { Tx } from '../database/database.ts'
@@ -47,7 +49,7 @@ export interface ClaimedJob<P = unknown> {
    */
   attempts: number
   maxAttempts: number
-  /** traceparent (or request id) of the request that caused the job. */
+  /** traceparent of the request that caused the job. */
   trace: string | null
   worker: string
   queuedAt: Timestamp

@@ -58,8 +58,9 @@ export interface Starter {
 }
 
 /**
- * Waits before a job that was put off is announced again, for others to hear: they grow with its rings, up
- * to the second. Here it is remembered meanwhile, and starts as soon as there is room.
+ * Waits before a job that was put off is announced again, for others to hear: they double with its rings, from
+ * FIRST_PAUSE_MS to LONGEST_PAUSE_MS, and chance takes up to half off. Here it is remembered meanwhile, and starts
+ * as soon as there is room.
  */
 const FIRST_PAUSE_MS = 4_000
 const LONGEST_PAUSE_MS = 15_000
