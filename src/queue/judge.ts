@@ -5,16 +5,26 @@ import type { Logger } from '../observability/logger.ts'
 import { isRefusal, type Refusal, readMessage } from './messages.ts'
 import type { Answer, BellHandler } from './queue.ts'
 
-export type Verdict =
-  | 'done'
-  /** A bell that nobody could look up here. Its announcer rings again. */
-  | 'unheard'
-  /** It must be judged once more, here or elsewhere. */
-  | 'again'
-  /** As well, for it is no bell and could not be put to the dead. */
-  | 'unmoved'
-  /** As well, and it will not be put there either: what was tried was refused. */
-  | 'refused'
+/**
+ * What came of one try at a message. Nothing is lost by a bell that is dropped, for its announcer rings again; the
+ * message of a dead job, and what is no bell, are sent by nobody again.
+ *
+ * | verdict   | who says it, of what                    | what RabbitMQ's listener does     | what Kafka's does             |
+ * | --------- | --------------------------------------- | --------------------------------- | ----------------------------- |
+ * | `done`    | the handler, of a bell that it heard;   | acknowledges it                   | moves its position on         |
+ * |           | the dead, of what they have taken       |                                   |                               |
+ * | `unheard` | the handler, of a bell that it could    | acknowledges it: who keeps a bell | tries again; leaves the group |
+ * |           | not look up                             | keeps a place from others         | when there is another of them |
+ * | `again`   | the same, of the message of a dead job, | tries again                       | as with `unheard`             |
+ * |           | or of any while this process stops      |                                   |                               |
+ * | `unmoved` | the dead, of what is no bell and was    | tries again; the third time       | tries again                   |
+ * |           | not taken, but may be                   | rejects it, for the broker to move|                               |
+ * | `refused` | the dead, of what is no bell and will   | (never said: RabbitMQ does not    | tries again; the third time   |
+ * |           | not be taken                            | tell)                             | leaves it behind as if `done` |
+ *
+ * Between two tries the message stays in hand. When the channel or the membership ends, it goes back and comes again.
+ */
+export type Verdict = 'done' | 'unheard' | 'again' | 'unmoved' | 'refused'
 
 export interface JudgeOptions<M> {
   handler: BellHandler

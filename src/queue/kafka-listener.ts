@@ -55,11 +55,11 @@ export async function listen(options: ListenerOptions): Promise<void> {
   while (!signal.aborted) {
     const joined = performance.now()
     try {
-      const left = await attend({ ...options, instance }, desk, () => {
+      const ending = await attend({ ...options, instance }, desk, () => {
         trouble.end(PART)
         trying.reset()
       })
-      if (!left || signal.aborted) continue
+      if (ending === 'ended' || signal.aborted) continue
       if (performance.now() - joined > LONGEST_ABSENCE_MS) absence.reset()
       const level = absence.isFresh ? 'warn' : 'debug'
       log[level]('no job can be looked up here: others may have its partitions of Kafka meanwhile')
@@ -75,24 +75,24 @@ export async function listen(options: ListenerOptions): Promise<void> {
 
 /**
  * Is a member of the group until that fails, its topic has other partitions, `signal` is aborted, or two calls were
- * unheard and none was heard between them: one alone may be the fault of its job. Resolves to whether it was that.
+ * unheard and none was heard between them: one alone may be the fault of its job. It has `left` only in that last case.
  */
 async function attend(
   { server, topology, instance, lookMs, signal }: MembershipOptions,
   desk: Desk,
   onReady: () => void,
-): Promise<boolean> {
+): Promise<'left' | 'ended'> {
   const leaving = new AbortController()
   const over = AbortSignal.any([signal, leaving.signal])
   await using membership = await openMembership({
     ...{ server, topology, instance, lookMs },
     signal: over,
   })
-  if (signal.aborted) return false
+  if (signal.aborted) return 'ended'
   onReady()
   let isDoubtful = false
   const weigh = (verdict: Verdict) => {
-    if (verdict === 'unmoved' || verdict === 'refused') return
+    if (verdict === 'unmoved' || verdict === 'refused') return // nobody was asked for a job
     if (verdict !== 'done' && isDoubtful) leaving.abort()
     isDoubtful = verdict !== 'done'
   }
@@ -107,7 +107,7 @@ async function attend(
   await membership.until(take)
   // Only who is a member can say what was answered. Nothing new is taken, and nobody waits for a slot now.
   if (signal.aborted) await desk.finish()
-  return leaving.signal.aborted
+  return leaving.signal.aborted ? 'left' : 'ended'
 }
 
 /** Where messages are dealt with, a bounded number at a time, over all memberships. */
