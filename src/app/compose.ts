@@ -91,7 +91,7 @@ async function start(starting: AsyncDisposableStack, options: ComposeOptions): P
       : starting.use(await (await import('./picture-worker.ts')).openPictureWorker(parts))
   const http = { health, log: logOf('http') }
   const server = catalogue
-    ? createServer({ ...http, ...catalogue, storage, ...apiSettings(config) })
+    ? createServer({ ...http, ...catalogue, storage, publicUrl, ...apiSettings(config) })
     : createHealthServer(http)
   starting.defer(() => server.close())
   options.signal.throwIfAborted()

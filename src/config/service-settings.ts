@@ -42,7 +42,7 @@ export const serviceSettings = {
     derived: '`http://localhost:<port>`',
     secret: 'url',
     description:
-      'The address under which clients reach the service; links to pictures start with it.',
+      'The address under which clients reach the service; links to pictures start with it. A path in it stands before all others that clients are given, and the proxy that serves it has to take it off.',
   },
   CORS_ORIGINS: {
     type: origins,

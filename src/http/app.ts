@@ -28,6 +28,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** True from the moment the process began to shut down. */
     isStopping(): boolean
+    /** What stands before every path in references for clients: the path of the public URL, without a slash at its end. */
+    publicPath: string
   }
   interface FastifyRequest {
     /** Of this request; empty until something is to be traced. */

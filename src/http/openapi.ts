@@ -69,7 +69,10 @@ export function registerOpenapi(app: App): void {
         description,
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      servers: [{ url: BASE }, { url: '/', description: 'The same without the base.' }],
+      servers: [
+        { url: app.publicPath + BASE },
+        { url: app.publicPath || '/', description: 'The same without the base.' },
+      ],
       tags: [
         { name: 'products', description: 'The catalogue.' },
         { name: 'images', description: 'The pictures of a product and how their processing went.' },

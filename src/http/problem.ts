@@ -65,15 +65,21 @@ export function asProblemError(error: unknown): AppError & { code: ProblemCode }
   return new AppError('internal', '', { cause: error }) as AppError & { code: ProblemCode }
 }
 
-/** `status` where HTTP has a narrower one than the code's own (414, 431, 408, 416). */
+export interface ProblemContext {
+  requestId: string
+  /** What stands before the paths of this service, for clients. */
+  publicPath: string
+  /** Where HTTP has a narrower one than the code's own (414, 431, 408, 416). */
+  status?: number | undefined
+}
+
 export function problemOf(
   error: AppError & { code: ProblemCode },
-  requestId: string,
-  status: number = statuses[error.code],
+  { requestId, publicPath, status = statuses[error.code] }: ProblemContext,
 ): Problem {
   const { code, message, errors } = error
   return {
-    type: `/problems/${code}`,
+    type: `${publicPath}/problems/${code}`,
     title: titles[code],
     status,
     code,
@@ -86,7 +92,8 @@ export function problemOf(
 /** Answers the request with the problem that `error` is; returns it. */
 export function sendProblem(reply: FastifyReply, error: unknown, status?: number): Problem {
   const cause = asProblemError(error)
-  const problem = problemOf(cause, reply.request.id, status)
+  const { publicPath } = reply.server
+  const problem = problemOf(cause, { requestId: reply.request.id, publicPath, status })
   reply
     .code(problem.status)
     // A 404 or 405 may be kept by caches unless it says otherwise (RFC 9111 §4.2.2).

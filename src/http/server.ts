@@ -65,6 +65,8 @@ export interface ServerOptions {
   storage: Storage
   health: Health
   log: Logger
+  /** The address that clients use. Its path, where it has one, is taken off before a request comes here. */
+  publicUrl?: string
   /** Whose pages may read the answers; `*` for all. None without it. */
   corsOrigins?: readonly string[]
   timeouts?: Partial<ServerTimeouts>
@@ -109,7 +111,10 @@ export function createHealthServer(options: Pick<ServerOptions, 'health' | 'log'
   return app
 }
 
-type AppOptions = Pick<ServerOptions, 'health' | 'log' | 'timeouts' | 'corsOrigins' | 'drainMs'>
+type AppOptions = Pick<
+  ServerOptions,
+  'health' | 'log' | 'timeouts' | 'publicUrl' | 'corsOrigins' | 'drainMs'
+>
 
 /** A server without routes. */
 function createApp(options: AppOptions): App {
@@ -117,9 +122,11 @@ function createApp(options: AppOptions): App {
   const table = createMethodTable()
   const allowOrigin = createAllowOrigin(options.corsOrigins ?? [], table)
   const timeouts: ServerTimeouts = { ...defaultTimeouts, ...options.timeouts }
-  const socketErrors = createSocketErrors({ log, table, answersMs: timeouts.idleMs })
+  const publicPath = publicPathOf(options)
+  const socketErrors = createSocketErrors({ log, table, publicPath, answersMs: timeouts.idleMs })
   const app: App = Fastify(fastifyOptions({ ...options, timeouts }, allowOrigin, socketErrors))
   app.decorate('isStopping', () => health.isStopping())
+  app.decorate('publicPath', publicPath)
   app.decorateRequest('traceparent', '')
   acceptJsonBodies(app)
   app.setValidatorCompiler(createValidatorCompiler())
@@ -142,6 +149,10 @@ function createApp(options: AppOptions): App {
   // Comes instead of the request when it expects what Node does not know; refused where all are.
   app.server.on('checkExpectation', (...exchange) => app.server.emit('request', ...exchange))
   return app
+}
+
+function publicPathOf({ publicUrl }: AppOptions): string {
+  return publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/+$/, '')
 }
 
 function registerRoutes(app: App, options: ServerOptions): void {

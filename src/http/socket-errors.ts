@@ -30,6 +30,8 @@ interface Refusal {
 export interface SocketErrorsOptions {
   log: Logger
   table: MethodTable
+  /** What stands before the paths of this service, for clients. */
+  publicPath: string
   /** How long the answers to the requests before may take, where nothing else bounds them. */
   answersMs: number
 }
@@ -47,19 +49,19 @@ export interface SocketErrors {
 }
 
 export function createSocketErrors(options: SocketErrorsOptions): SocketErrors {
-  const { log, table } = options
+  const { table } = options
   const endAfterAnswers = createEnding(options)
   return {
     onClientError: (error, socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
       else if (answerDueOn(socket)) endAfterAnswers(socket, error.code)
-      else refuse(socket, refusalOf(error, table), log)
+      else refuse(socket, refusalOf(error, table), options)
     },
     onConnect: ({ url }, socket) => {
       // Node has let go of it: nobody else listens.
       socket.on('error', () => socket.destroy())
       if (answerDueOn(socket)) endAfterAnswers(socket, 'CONNECT')
-      else refuse(socket, unknownMethod('CONNECT', url ?? '', table), log)
+      else refuse(socket, unknownMethod('CONNECT', url ?? '', table), options)
     },
   }
 }
@@ -138,8 +140,13 @@ function notHttp(): AppError {
   return new AppError('invalid_input', 'This is not a valid HTTP request.')
 }
 
-function refuse(socket: Socket, { error, status, allow }: Refusal, log: Logger): void {
-  const problem = problemOf(asProblemError(error), randomUUID(), status)
+function refuse(
+  socket: Socket,
+  { error, status, allow }: Refusal,
+  { log, publicPath }: SocketErrorsOptions,
+): void {
+  const context = { requestId: randomUUID(), publicPath, status }
+  const problem = problemOf(asProblemError(error), context)
   const body = JSON.stringify(problem)
   const lines = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,

@@ -46,6 +46,8 @@ export interface TestApiOptions {
   streams?: Partial<StreamLimits>
   corsOrigins?: readonly string[]
   drainMs?: number
+  /** The address that clients use. */
+  publicUrl?: string
   /** As if the files were in a bucket that everybody may read, below this address: reading one fails the test. */
   bucketUrl?: string
 }
@@ -81,6 +83,7 @@ export async function openApi(options: TestApiOptions = {}): Promise<TestApi> {
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
     ...(options.streams ? { streams: options.streams } : {}),
     ...(options.corsOrigins ? { corsOrigins: options.corsOrigins } : {}),
+    ...(options.publicUrl ? { publicUrl: options.publicUrl } : {}),
     ...(options.drainMs ? { drainMs: options.drainMs } : {}),
   })
   // Every answer in every test is held against the published description.

@@ -20,8 +20,15 @@ const contentSecurityPolicy = [
 /** To be called in a scope of its own. */
 export async function registerDocs(scope: App): Promise<void> {
   await compressAnswers(scope)
+  const { publicPath } = scope
+  // Its one redirect, too, is to a path of this service.
+  scope.addHook('onSend', async (_request, reply) => {
+    const location = reply.getHeader('location')
+    if (location !== undefined) reply.header('location', `${publicPath}${location}`)
+  })
   await scope.register(swaggerUi, {
     routePrefix: '/docs',
+    indexPrefix: publicPath,
     staticCSP: contentSecurityPolicy,
     theme: { title: 'Vitrine' },
     uiConfig: {

@@ -39,7 +39,7 @@ export function registerProductEditRoutes(app: App, options: ProductEditRoutesOp
   const { products, waitForPictures } = options
   const answer = async (edited: Representation, reply: FastifyReply) => {
     // The answer is the product itself, not a report about it (RFC 9110 §8.7): that makes the tag its own.
-    reply.header('content-location', `${BASE}/products/${edited.id}`)
+    reply.header('content-location', `${app.publicPath}${BASE}/products/${edited.id}`)
     return sendRepresentation(await waitForPictures(edited, reply), reply)
   }
 

@@ -68,7 +68,7 @@ async function listProducts(
   const nextCursor = page.next ? encodeCursor(page.next, list) : null
   const body = bodyOf(page, nextCursor)
   const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
-  reply.headers({ 'cache-control': 'no-cache', etag, link: linkOf(query, nextCursor) })
+  reply.headers({ 'cache-control': 'no-cache', etag, link: linkOf(query, nextCursor, reply) })
   if (noneMatchFails(headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.header('content-type', 'application/json; charset=utf-8').send(body)
 }
@@ -124,18 +124,23 @@ function bodyOf({ data, total }: ProductPage, nextCursor: string | null): Buffer
 }
 
 /** RFC 8288: the next page of this query if there is one, and the first one where both are not too long. */
-function linkOf({ cursor: _, ...query }: ListQuery, nextCursor: string | null): string {
+function linkOf(
+  { cursor: _, ...query }: ListQuery,
+  nextCursor: string | null,
+  { server }: FastifyReply,
+): string {
+  const path = `${server.publicPath}${BASE}/products`
   const parameters = Object.entries(query).map(([name, value]): [string, string] => [
     name,
     String(value),
   ])
-  const first = `<${addressOf(parameters)}>; rel="first"`
+  const first = `<${addressOf(path, parameters)}>; rel="first"`
   if (nextCursor === null) return first
-  const next = `<${addressOf([...parameters, ['cursor', nextCursor]])}>; rel="next"`
+  const next = `<${addressOf(path, [...parameters, ['cursor', nextCursor]])}>; rel="next"`
   return next.length + first.length > MAX_LINKS ? next : `${next}, ${first}`
 }
 
-function addressOf(parameters: [string, string][]): string {
+function addressOf(path: string, parameters: [string, string][]): string {
   const query = new URLSearchParams(parameters)
-  return query.size > 0 ? `${BASE}/products?${query}` : `${BASE}/products`
+  return query.size > 0 ? `${path}?${query}` : path
 }

@@ -56,7 +56,7 @@ export function registerProductRoutes(app: App, options: ProductRoutesOptions): 
     },
     async (request, reply) => {
       const created = await products.create(request.body, creationOf(request))
-      reply.code(201).header('location', `${BASE}/products/${created.id}`)
+      reply.code(201).header('location', `${app.publicPath}${BASE}/products/${created.id}`)
       if (created.isReplay) reply.header('idempotency-replayed', 'true')
       return sendRepresentation(await waitForPictures(created, reply), reply)
     },
