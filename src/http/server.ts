@@ -1,7 +1,6 @@
 // The HTTP server: requests in, answers or problems out. It knows the use cases as ports and nothing
 // of what is behind them.
 
-import type { Server } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, {
   type FastifyHttpOptions,
@@ -18,6 +17,7 @@ import type { ProductLists } from '../products/product-list.ts'
 import type { ProductSnapshots } from '../products/product-snapshots.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { App } from './app.ts'
+import { createClosing } from './closing.ts'
 import { compressAnswers } from './compression.ts'
 import { type AllowOrigin, createAllowOrigin } from './cors.ts'
 import { createErrorHandler } from './error-handler.ts'
@@ -87,8 +87,6 @@ const defaultTimeouts: ServerTimeouts = {
   checkMs: 5_000,
 }
 
-const CLOSE_IDLE_EVERY_MS = 50
-
 /**
  * A server that does not listen yet. `close()` says that it is not ready, after `drainMs` takes no new
  * connections, finishes what runs and resolves after the last answer.
@@ -145,6 +143,7 @@ function createApp(options: AppOptions): App {
     })
   }
   addRequestHooks(app, options, table)
+  endAfterDrain(app, options, createClosing(app.server, socketErrors))
   app.server.on('connect', socketErrors.onConnect)
   // Comes instead of the request when it expects what Node does not know; refused where all are.
   app.server.on('checkExpectation', (...exchange) => app.server.emit('request', ...exchange))
@@ -169,7 +168,7 @@ function registerRoutes(app: App, options: ServerOptions): void {
 }
 
 function addRequestHooks(app: App, options: AppOptions, table: MethodTable): void {
-  const { health, log, drainMs = 0 } = options
+  const { log } = options
   app.addHook('onRequest', (request, reply, done) => {
     setCommonHeaders(request, reply)
     const refusal = refusalOf(request)
@@ -180,12 +179,6 @@ function addRequestHooks(app: App, options: AppOptions, table: MethodTable): voi
       if (error) done(error)
     }
   })
-  // The first of its kind: what waits for a long time is ended only after the last has come.
-  app.addHook('preClose', async () => {
-    health.setStopping()
-    if (app.server.listening) await delay(drainMs)
-    closeConnectionsOnceIdle(app.server)
-  })
   // Listening for the end of each answer costs a tenth of a cached read: not for lines nobody wants.
   if (!log.isLevelEnabled('info')) return
   app.addHook('onResponse', (request, reply, done) => {
@@ -194,11 +187,13 @@ function addRequestHooks(app: App, options: AppOptions, table: MethodTable): voi
   })
 }
 
-/** Node closes those that are idle when its listener closes; ours may still have a last answer to come. */
-function closeConnectionsOnceIdle(server: Server): void {
-  if (!server.listening) return
-  const timer = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS)
-  server.once('close', () => clearInterval(timer))
+function endAfterDrain(app: App, { health, drainMs = 0 }: AppOptions, letGo: () => void): void {
+  // The first of its kind: what waits for a long time is ended only after the last has come.
+  app.addHook('preClose', async () => {
+    health.setStopping()
+    if (app.server.listening) await delay(drainMs)
+    letGo()
+  })
 }
 
 function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {

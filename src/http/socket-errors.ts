@@ -46,6 +46,10 @@ export interface SocketErrors {
   onClientError(error: ClientError, socket: Socket): void
   /** For the server's `connect` event: we are no proxy. */
   onConnect(request: { url?: string | undefined }, socket: Socket): void
+  /** True while an answer is being made or sent whose request needs nothing more of the client. */
+  owesAnswer(socket: Socket): boolean
+  /** Ends a connection that owes no answer; the client of a request that came in part is told. */
+  giveUp(socket: Socket): void
 }
 
 export function createSocketErrors(options: SocketErrorsOptions): SocketErrors {
@@ -62,6 +66,11 @@ export function createSocketErrors(options: SocketErrorsOptions): SocketErrors {
       socket.on('error', () => socket.destroy())
       if (answerDueOn(socket)) endAfterAnswers(socket, 'CONNECT')
       else refuse(socket, unknownMethod('CONNECT', url ?? '', table), options)
+    },
+    owesAnswer: (socket) => answerDueOn(socket) !== undefined,
+    giveUp: (socket) => {
+      if (socket.writable && messageOf(socket)) refuse(socket, tooSlow(), options)
+      else socket.destroy()
     },
   }
 }
@@ -89,12 +98,18 @@ function endOnceAnswered(socket: Socket): void {
 
 /** The answer that has to come next on this connection, when its request needs nothing more of the client. */
 function answerDueOn(socket: Socket): ServerResponse | undefined {
-  // Where Node itself looks; it has no other name for it.
-  const { _httpMessage: answer } = socket as { _httpMessage?: ServerResponse | null }
+  const answer = messageOf(socket)
   if (!answer) return undefined
   const { complete, readableFlowing } = answer.req
   const isWaitingForBody = !complete && readableFlowing !== null
   return answer.headersSent || !isWaitingForBody ? answer : undefined
+}
+
+/** The answer to the request that came first, of those not answered yet; its body may still be to come. */
+function messageOf(socket: Socket): ServerResponse | undefined {
+  // Where Node itself looks; it has no other name for it.
+  const { _httpMessage: answer } = socket as { _httpMessage?: ServerResponse | null }
+  return answer ?? undefined
 }
 
 function refusalOf({ code, rawPacket, bytesParsed }: ClientError, table: MethodTable): Refusal {
@@ -113,7 +128,7 @@ function refusalOf({ code, rawPacket, bytesParsed }: ClientError, table: MethodT
         ? refusal('too_large', 'The header fields are too large.', 431)
         : refusal('too_large', 'The address is too long.', 414)
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return refusal('invalid_input', 'The request did not arrive in time.', 408)
+      return tooSlow()
     default:
       return { error: notHttp() }
   }
@@ -134,6 +149,10 @@ function unknownMethod(method: string, url: string, table: MethodTable): Refusal
 
 function refusal(code: ProblemCode, detail: string, status: number): Refusal {
   return { error: new AppError(code, detail), status }
+}
+
+function tooSlow(): Refusal {
+  return refusal('invalid_input', 'The request did not arrive in time.', 408)
 }
 
 function notHttp(): AppError {

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, open, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { sql } from 'kysely'
@@ -221,6 +221,21 @@ describe('a stop', () => {
       const responses = Array.from({ length: 50 }, () => fetch(`${service.url}${path}`))
       for (const response of await Promise.all(responses)) await response.text()
     }
+    assert.equal(await service.stop(), 0)
+  })
+
+  test('waits for no client that has stopped sending in mid-request, or has not begun', async () => {
+    const { path: DATA_DIR } = stack.use(await makeDataFolder())
+    const service = stack.use(await startService({ DATA_DIR, SHUTDOWN_TIMEOUT: '1s' }))
+    const head = 'POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+    for (const begun of [`${head}Content-Length: 1000\r\n\r\n{"user_id"`, head, '']) {
+      const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+      stack.defer(() => void socket.on('error', () => {}).destroy())
+      await once(socket, 'connect')
+      socket.write(begun)
+    }
+    // Answered after them: they have come.
+    await fetch(`${service.url}/livez`)
     assert.equal(await service.stop(), 0)
   })
 
