@@ -49,9 +49,9 @@ for (const [args, message] of [
 }
 
 test('an option that a command does not have is wrong usage', async () => {
-  const { code, stderr } = await vitrine(['migrate', '--json'])
+  const { code, stderr } = await vitrine(['migrate', '--deep'])
   assert.equal(code, 2)
-  assert.match(stderr, /'--json'/)
+  assert.match(stderr, /'--deep'/)
 })
 
 test('--version is that of the package', async () => {
