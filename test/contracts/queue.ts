@@ -85,6 +85,22 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
       await eventually(() => sameSet(heard, ids.flat()))
     })
 
+    test('what is announced twice, or again once it was answered, is heard, and leaves nothing behind', async () => {
+      const { heard, handler } = answering()
+      listen(handler)
+      const ids = await open.jobs(10)
+      await queue.announce([...ids, ...ids])
+      await open.another.announce(ids)
+      await eventually(() => sameSet(heard, ids))
+      await queue.announce(ids)
+      const more = await announceSome(10)
+      await eventually(() => sameSet(heard, [...ids, ...more]))
+      await eventually(async () => {
+        const { bells = 0, lag = 0, dead_letters = 0 } = (await queue.ping()) ?? {}
+        assert.deepEqual({ bells, lag, dead_letters }, { bells: 0, lag: 0, dead_letters: 0 })
+      })
+    })
+
     test('two that listen share what is announced', async () => {
       const [first, second] = [answering(), answering()]
       listen(first.handler, 1)
@@ -102,11 +118,14 @@ export function describeQueue(name: string, create: () => Promise<TestQueue>): v
       const underWay = new Set<string>()
       let calls = 0
       let most = 0
+      const full = Promise.withResolvers<void>()
       const heard: string[] = []
       listen(async (id) => {
         most = Math.max(most, ++calls)
+        if (calls === 3) full.resolve()
         assert.ok(!underWay.has(id), 'called twice at once')
         underWay.add(id)
+        await full.promise
         await new Promise((resolve) => setTimeout(resolve, 5))
         const answer = await open.answer(id)
         underWay.delete(id)
