@@ -198,8 +198,8 @@ describe('a download', () => {
     origin.routes['/a'] = picture
     const signal = new AbortController().signal
     const first = await narrow.get(`${origin.url}/a`, { signal })
-    const timer = delay(600).then(() => first[Symbol.dispose]())
-    const options = { path, maxBytes: 1_000_000, timeoutMs: 300, signal }
+    const timer = delay(3_000).then(() => first[Symbol.dispose]())
+    const options = { path, maxBytes: 1_000_000, timeoutMs: 1_500, signal }
     const { bytes } = await download(narrow, `${origin.url}/a`, options)
     assert.equal(bytes, picture.length)
     await timer

@@ -90,7 +90,7 @@ describe('a child that ends costs its own request only', { skip: noProcfs() }, (
   })
 
   test('stopped: render_timeout at the deadline, and the next picture is rendered', async () => {
-    await using children = await openTestRenderer({ timeoutMs: 1_000 })
+    await using children = await openTestRenderer({ timeoutMs: 3_000 })
     const [pid = 0] = await startAll(children, 1)
     process.kill(pid, 'SIGSTOP')
     const path = await children.place(small)
@@ -197,7 +197,7 @@ describe('children die with their parent', { skip: noProcfs() }, () => {
           await once(parent, 'exit')
           await eventually(async () => {
             assert.deepEqual(await Promise.all(pids.map(isAlive)), [false])
-          }, 3_000)
+          }, 15_000)
         } finally {
           parent.kill('SIGKILL')
           await rm(folder, { recursive: true })
@@ -277,12 +277,12 @@ describe('a child that does not keep to the protocol is killed', () => {
   test('for ending while a process of its own holds its pipes', async () => {
     const orphan: ChildCommand = {
       file: '/bin/sh',
-      args: ['-c', 'sleep 5 & exit 1'],
+      args: ['-c', 'sleep 30 & exit 1'],
       environment: {},
     }
     const begun = performance.now()
     await fails(startRenderChild(orphan, deadline), 'render_crashed')
-    assert.ok(performance.now() - begun < 4_000)
+    assert.ok(performance.now() - begun < 15_000)
   })
 
   test('for memory that glib could not get', async () => {

@@ -462,9 +462,9 @@ describeOnEachDatabase('the image job with its whole pipeline', (engine) => {
   test('an attempt whose download breaks off shows what the origin answered and how much came', async () => {
     origin.routes['/cut.jpg'] = async (_request, response) => {
       response.writeHead(200, { 'content-length': 200_000 })
-      response.write(Buffer.alloc(100_000))
+      await new Promise((resolve) => response.write(Buffer.alloc(100_000), resolve))
       // What has come is read before the end is noticed.
-      await delay(300)
+      await delay(1_000)
       response.destroy()
     }
     const { code, stage, http_status, bytes, timings } = await failAttempt(`${origin.url}/cut.jpg`)
