@@ -54,6 +54,6 @@ export interface Database extends AsyncDisposable {
    * refused it; throws `unavailable` otherwise, within `timeoutMs` (2,000).
    */
   ping(timeoutMs?: number): Promise<void>
-  /** Refuses new work with `unavailable`, waits for what runs, closes. May be called again. */
+  /** Refuses new work with `unavailable`, waits for what runs or waits for a session, closes. May be called again. */
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -2,6 +2,7 @@
 // NOTIFY and LISTEN.
 
 import { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { Logger } from '../observability/logger.ts'
 import type { Database } from './database.ts'
@@ -130,6 +131,8 @@ function createSqlPool(pool: pg.Pool, destroySockets: () => void, silence: Silen
       }
     },
     end: async () => {
+      // Those who wait for a session get theirs first: a pool that ends lets them wait until their time is up.
+      while (pool.waitingCount > 0) await delay(10)
       await pool.end()
       silence[Symbol.dispose]()
       destroySockets()

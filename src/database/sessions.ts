@@ -39,7 +39,7 @@ export interface SqlPool {
    * Undefined while one is free, and while the server is known to be away.
    */
   answersBeside?(timeoutMs: number): Promise<boolean> | undefined
-  /** Refuses new holders, waits for present ones, closes every session. Called once. */
+  /** Waits for those who hold a session or asked for one, closes every session. Called once, and nobody asks after it. */
   end(): Promise<void>
 }
 

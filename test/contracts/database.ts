@@ -420,6 +420,28 @@ export function describeDatabase(engine: TestEngine): void {
       assert.deepEqual(await users(again), ['last'])
     })
 
+    test('closing while a hundred are under way, most of which wait for a session, waits for all of them', async () => {
+      await using other = await openOther(4)
+      const { database, options } = other
+      const entered = Promise.withResolvers<void>()
+      let committed = 0
+      const runs = Array.from({ length: 100 }, (_, n) =>
+        database
+          .transaction(async (tx) => {
+            entered.resolve()
+            await addUser(tx, `user-${n}`)
+          })
+          .then(() => committed++),
+      )
+      const ended = Promise.allSettled(runs)
+      await entered.promise
+      await database[Symbol.asyncDispose]()
+      assert.equal(committed, 100)
+      await ended
+      await using again = await openDatabase(options)
+      assert.equal((await users(again)).length, 100)
+    })
+
     test('what was committed is there whenever it is opened again', async () => {
       await using other = await openOther(4)
       await other.database[Symbol.asyncDispose]()
