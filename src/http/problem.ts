@@ -20,6 +20,22 @@ export const statuses = {
   unavailable: 503,
 } as const satisfies Record<ProblemCode, number>
 
+/** What HTTP has a status for that says more than the code's own. */
+const narrowerStatuses = {
+  // The request did not arrive in time; no such part of the file; an expectation that is not met.
+  invalid_input: [408, 416, 417],
+  // The address; the header fields.
+  too_large: [414, 431],
+} as const satisfies Partial<Record<ProblemCode, readonly number[]>>
+
+export type NarrowerStatus = (typeof narrowerStatuses)[keyof typeof narrowerStatuses][number]
+
+/** The statuses that a problem of this code may have instead of `statuses[code]`. */
+export function narrowerStatusesOf(code: ProblemCode): readonly NarrowerStatus[] {
+  const all: Partial<Record<ProblemCode, readonly NarrowerStatus[]>> = narrowerStatuses
+  return all[code] ?? []
+}
+
 export const titles = {
   malformed_json: 'The body is not JSON',
   invalid_input: 'The request is not valid',
@@ -69,19 +85,19 @@ export interface ProblemContext {
   requestId: string
   /** What stands before the paths of this service, for clients. */
   publicPath: string
-  /** Where HTTP has a narrower one than the code's own (414, 431, 408, 416). */
-  status?: number | undefined
+  /** Instead of the code's own. */
+  status?: NarrowerStatus | undefined
 }
 
 export function problemOf(
   error: AppError & { code: ProblemCode },
-  { requestId, publicPath, status = statuses[error.code] }: ProblemContext,
+  { requestId, publicPath, status }: ProblemContext,
 ): Problem {
   const { code, message, errors } = error
   return {
     type: `${publicPath}/problems/${code}`,
     title: titles[code],
-    status,
+    status: status ?? statuses[code],
     code,
     ...(code !== 'internal' && message ? { detail: message } : {}),
     request_id: requestId,
@@ -90,7 +106,7 @@ export function problemOf(
 }
 
 /** Answers the request with the problem that `error` is; returns it. */
-export function sendProblem(reply: FastifyReply, error: unknown, status?: number): Problem {
+export function sendProblem(reply: FastifyReply, error: unknown, status?: NarrowerStatus): Problem {
   const cause = asProblemError(error)
   const { publicPath } = reply.server
   const problem = problemOf(cause, { requestId: reply.request.id, publicPath, status })

@@ -2,13 +2,14 @@
 
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
+import type { NarrowerStatus } from './problem.ts'
 
 const EXPECTATION_FAILED = 417
 
 /** Why the request is refused, which Node would answer without a body, or let pass; undefined when it is not. */
 export function refusalOf({
   raw,
-}: FastifyRequest): { error: AppError; status?: number } | undefined {
+}: FastifyRequest): { error: AppError; status?: NarrowerStatus } | undefined {
   const { headers, rawHeaders, httpVersion } = raw
   // RFC 9112 §3.2: neither without a Host nor with two, of which others may see the other one.
   if (headers.host === undefined && httpVersion === '1.1') {

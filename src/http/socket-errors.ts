@@ -8,7 +8,7 @@ import type { Socket } from 'node:net'
 import { AppError, type ProblemCode } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 import { type MethodTable, notAllowed, notFound } from './methods.ts'
-import { asProblemError, PROBLEM_TYPE, problemOf } from './problem.ts'
+import { asProblemError, type NarrowerStatus, PROBLEM_TYPE, problemOf } from './problem.ts'
 import { pathOf } from './request-log.ts'
 import { toRoutePath } from './route-path.ts'
 
@@ -23,7 +23,7 @@ export interface ClientError extends Error {
 
 interface Refusal {
   error: AppError
-  status?: number
+  status?: NarrowerStatus
   allow?: string[]
 }
 
@@ -147,7 +147,7 @@ function unknownMethod(method: string, url: string, table: MethodTable): Refusal
   return allow ? { error: notAllowed(method, allow), allow } : { error: notFound() }
 }
 
-function refusal(code: ProblemCode, detail: string, status: number): Refusal {
+function refusal(code: ProblemCode, detail: string, status: NarrowerStatus): Refusal {
   return { error: new AppError(code, detail), status }
 }
 

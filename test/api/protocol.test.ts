@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { problemCodes } from '../../src/errors.ts'
-import { statuses } from '../../src/http/problem.ts'
+import { narrowerStatusesOf, statuses } from '../../src/http/problem.ts'
 import { listen, openApi, post, sample, type TestApi } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -102,12 +102,21 @@ test('an address without a route is not found, whatever the method', async () =>
   }
 })
 
+test('a code names the statuses that it comes with beside its own', async () => {
+  const narrower = async (code: string) =>
+    (await send('GET', `/problems/${code}`)).json().narrower_statuses
+  assert.deepEqual(await narrower('invalid_input'), [408, 416, 417])
+  assert.deepEqual(await narrower('too_large'), [414, 431])
+  assert.deepEqual(await narrower('not_found'), [])
+})
+
 test('every problem code says at its address what it means and what to do', async () => {
   for (const code of problemCodes) {
     const response = await send('GET', `/problems/${code}`)
     const kind = response.json()
     assert.equal(response.statusCode, 200)
     assert.deepEqual([kind.code, kind.status], [code, statuses[code]])
+    assert.deepEqual(kind.narrower_statuses, narrowerStatusesOf(code))
     assert.ok(kind.title && kind.meaning && kind.remedy)
   }
   for (const code of ['nothing', '__proto__', 'toString']) {

@@ -5,6 +5,8 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import type { ProblemCode } from '../../src/errors.ts'
+import { narrowerStatusesOf, statuses } from '../../src/http/problem.ts'
 import { listen, openApi, post, raw, sample, type TestApi } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -24,6 +26,9 @@ function problemIn(answer: string) {
   assert.equal(/content-length: (\d+)/i.exec(head)?.[1], String(Buffer.byteLength(body)))
   const problem = JSON.parse(body)
   assert.equal(head.split(' ')[1], String(problem.status))
+  const { code, status }: { code: ProblemCode; status: number } = problem
+  const known: number[] = [statuses[code], ...narrowerStatusesOf(code)]
+  assert.ok(known.includes(status), `${status} ${code}`)
   assert.equal(/x-request-id: (\S+)/i.exec(head)?.[1], problem.request_id)
   return problem
 }

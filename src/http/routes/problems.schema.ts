@@ -16,7 +16,11 @@ export const problemSchema = Type.Object(
   {
     type: Type.String({ description: 'A relative reference; this service answers it.' }),
     title: Type.String(),
-    status: Type.Integer({ minimum: 400, maximum: 599 }),
+    status: Type.Integer({
+      minimum: 400,
+      maximum: 599,
+      description: 'That of the code, or a narrower one: `GET /problems/{code}` names both.',
+    }),
     code: Type.Enum([...problemCodes], { description: 'Stable: what programs should look at.' }),
     detail: Type.Optional(Type.String({ description: 'What went wrong this time.' })),
     request_id: Type.String({ description: 'Finds the request in the log.' }),
@@ -42,7 +46,11 @@ export const problemParams = Type.Object({
 
 export const problemKindSchema = Type.Object({
   code: Type.Enum([...problemCodes]),
-  status: Type.Integer(),
+  status: Type.Integer({ description: 'What the code comes with, if not with a narrower one.' }),
+  narrower_statuses: Type.Array(Type.Integer(), {
+    description: 'What it may come with instead, where HTTP has a status that says more.',
+    examples: [[408, 416, 417]],
+  }),
   title: Type.String(),
   meaning: Type.String(),
   remedy: Type.String(),

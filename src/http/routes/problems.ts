@@ -3,7 +3,7 @@
 import type { ProblemCode } from '../../errors.ts'
 import type { App } from '../app.ts'
 import { notFound } from '../methods.ts'
-import { isProblemCode, statuses, titles } from '../problem.ts'
+import { isProblemCode, narrowerStatusesOf, statuses, titles } from '../problem.ts'
 import { answers, problemKindSchema, problemParams } from './problems.schema.ts'
 
 const guide = {
@@ -13,7 +13,8 @@ const guide = {
       'Correct the body at the position that `detail` names. Sending it again as it is will not help.',
   },
   invalid_input: {
-    meaning: 'The request can be read, but something in it breaks a rule.',
+    meaning:
+      'The request can be read, but something in it breaks a rule. With 408, it did not arrive in time; with 416, the file has no such part; with 417, it expects what the service does not know.',
     remedy:
       'Correct each field in `errors`: `pointer` says where it is, `code` which rule it breaks. The rules are in /openapi.json.',
   },
@@ -47,7 +48,8 @@ const guide = {
     remedy: 'Use a new key for a new request; repeat a request with the same body only.',
   },
   too_large: {
-    meaning: 'The body, the address or the header fields are larger than the service accepts.',
+    meaning:
+      'The body (413), the address (414) or the header fields (431) are larger than the service accepts.',
     remedy: 'Send less. A body may have 1 MiB.',
   },
   unsupported_media_type: {
@@ -82,7 +84,13 @@ export function registerProblemRoutes(app: App): void {
       const { code } = request.params
       if (!isProblemCode(code)) throw notFound()
       reply.header('cache-control', 'public, max-age=3600')
-      return reply.send({ code, status: statuses[code], title: titles[code], ...guide[code] })
+      return reply.send({
+        code,
+        status: statuses[code],
+        narrower_statuses: narrowerStatusesOf(code),
+        title: titles[code],
+        ...guide[code],
+      })
     },
   )
 }
