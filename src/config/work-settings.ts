@@ -59,7 +59,7 @@ export const workerSettings = {
     type: integer({ min: 0, max: 65_535 }),
     default: '8090',
     description:
-      'The port on which a process with the role `worker` answers `/livez`, `/readyz` and `/health`, and nothing else; `0` takes any free one. Several workers on one machine need one each.',
+      'The port on which a process with the role `worker` answers `/livez`, `/readyz`, `/health` and `/health/<dependency>`, and nothing else of the API; `0` takes any free one. Several workers on one machine need one each.',
   },
   WORKER_CONCURRENCY: {
     type: integer({ min: 1, max: 10_000 }),

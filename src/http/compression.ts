@@ -1,5 +1,5 @@
 // Compressed answers, for the routes whose answers are long and made each time: lists and documents.
-// Never for a stream, for pictures, or for a single product: that is a buffer that is ready to be sent.
+// Never for a stream, for pictures, or for a single product: that is text that is ready to be sent.
 
 import compress from '@fastify/compress'
 import type { FastifyReply } from 'fastify'
