@@ -1,5 +1,6 @@
 // Puts the newest results into docs/performance.md, between the marks that name their bench, and draws
-// what the cache is worth. A bench without results keeps what stands there.
+// what the cache is worth. A bench without results keeps what stands there. Results themselves stay on the machine
+// that measured them: git ignores their folder.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +14,7 @@ const BLOCK = /(<!-- bench (\w+) -->\n)[\s\S]*?(<!-- end -->)/g
 
 export async function writeReport(report: (line: string) => void): Promise<void> {
   const runs = await newestRuns()
+  refuseDirty(runs)
   const page = await readFile(PAGE, 'utf8')
   const filled = page.replace(BLOCK, (block, start: string, name: string, end: string) => {
     const run = runs.get(name)
@@ -23,6 +25,16 @@ export async function writeReport(report: (line: string) => void): Promise<void>
   await writeFile(PAGE, filled)
   const cached = runs.get('cached')?.results.cached?.table
   if (cached) await writeFile(PLOT, plotOf(cached))
+}
+
+/** Nobody could measure again what no commit has. */
+function refuseDirty(runs: ReadonlyMap<string, Run>): void {
+  const dirty = [...runs].filter(([, { commit }]) => commit.endsWith('-dirty'))
+  if (dirty.length === 0) return
+  const told = dirty.map(([name, { commit }]) => `${name} (${commit})`).join(', ')
+  throw new Error(
+    `the newest results were measured with changes that are in no commit: ${told}; commit them and run these again`,
+  )
 }
 
 function blockOf(run: Run, { about, rows, table, engines = [] }: Result): string {
