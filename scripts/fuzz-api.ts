@@ -17,7 +17,7 @@ const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const CONFIG = fileURLToPath(new URL('schemathesis.toml', import.meta.url))
 const REQUIREMENTS = fileURLToPath(new URL('schemathesis-requirements.txt', import.meta.url))
 const ENVIRONMENT = fileURLToPath(new URL('../node_modules/.cache/schemathesis', import.meta.url))
-const DEFAULT_SECONDS = 180
+const DEFAULT_SECONDS = 300
 const START_TIMEOUT_MS = 60_000
 
 export interface FuzzOptions {
