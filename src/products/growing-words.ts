@@ -8,7 +8,8 @@ export const TOO_LONG = 2_048
 
 /**
  * At most so many bytes does a word have in lower case, whatever else in it shrinks. Not so where the
- * database's locale is Turkish: there an `I` grows as well, from one byte to two.
+ * database's character type is Turkish: there an `I` grows as well, from one byte to two. The README warns of it;
+ * to refuse every long word for its `I`s would refuse pictures that are written out in a description.
  */
 export function lowerCaseBytes(word: string): number {
   return [...word].reduce((sum, character) => sum + Math.max(...bytesOf(character)), 0)
