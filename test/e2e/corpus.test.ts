@@ -51,7 +51,7 @@ describe('the service makes of real pictures what the manifest says', { skip }, 
       products.push(await postProduct(service, urls))
     }
     for (const { id } of products) {
-      const product = await settled(service, id, 120_000)
+      const product = await settled(service, id)
       for (const image of product.images) images.set(image.source_url, image)
       assert.deepEqual(
         product.compressed_product_images,

@@ -15,7 +15,13 @@ import { type Origin, startOrigin } from '../support/origin.ts'
 import { describeWithRabbitmqServer } from '../support/rabbitmq.ts'
 import { connectRedis, describeWithRedisServer } from '../support/redis.ts'
 import { describeWithS3, newBucket } from '../support/s3.ts'
-import { makeDataFolder, postProduct, settled, startService } from '../support/service.ts'
+import {
+  getProduct,
+  makeDataFolder,
+  postProduct,
+  settled,
+  startService,
+} from '../support/service.ts'
 
 const PASSWORD = 'p@ss:word/%1'
 
@@ -104,7 +110,12 @@ describeOnAllOfIts(() => {
       assert.deepEqual([width, height], [800, 450])
 
       assert.match(await rabbitmq.ctl('list_queues', 'name'), new RegExp(`^${queue}$`, 'm'))
-      await eventually(async () => assert.notDeepEqual(await tools.keys('vitrine:*:entry:*'), []))
+      await eventually(async () => {
+        // What is read when Redis is late is not kept there: another one, then.
+        const another = await postProduct(service, [])
+        await getProduct(service, another.id)
+        assert.notDeepEqual(await tools.keys('vitrine:*:entry:*'), [])
+      })
       const trouble = /"level":"(warn|error)".*"area":"(app|cache|database|queue|storage)"/
       assert.doesNotMatch(service.output(), trouble)
       assert.equal(await service.stop(), 0)

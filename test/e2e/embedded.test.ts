@@ -174,7 +174,7 @@ describe('an embedded service', () => {
     await mkdir(others)
     await writeFile(join(others, 'in-use'), body)
     service = stack.use(await startService(leased))
-    const { images } = await settled(service, id, 20_000)
+    const { images } = await settled(service, id, 60_000)
     assert.deepEqual([images[0]!.status, images[0]!.attempts], ['ready', 2])
     await assert.rejects(stat(left), { code: 'ENOENT' })
     assert.ok(await stat(join(others, 'in-use')), 'a worker on PostgreSQL may be at it')
@@ -183,7 +183,7 @@ describe('an embedded service', () => {
   test('G9: SIGTERM gives running work back without counting the attempt', async () => {
     const held = Promise.withResolvers<void>()
     origin.routes['/slow.jpg'] = heldBack(held.promise, await jpeg(30, 20, 'orange'))
-    const stopping = stack.use(await startServiceAgain({ SHUTDOWN_TIMEOUT: '1s' }))
+    const stopping = stack.use(await startServiceAgain({ SHUTDOWN_TIMEOUT: '4s' }))
     const { id } = await postProduct(stopping, [`${origin.url}/slow.jpg`])
     await origin.asked('/slow.jpg')
     assert.equal(await stopping.stop(), 0)

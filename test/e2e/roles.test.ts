@@ -34,7 +34,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
       DATABASE_URL: database.url ?? '',
       DATA_DIR: path,
       OUTBOUND_ALLOW: '127.0.0.1/32',
-      JOB_LEASE: '3s',
+      JOB_LEASE: '10s',
       JOB_HEARTBEAT: '1s',
     }
     api = stack.use(await startService({ ...environment, ROLE: 'api' }))
@@ -61,7 +61,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
     await victim.kill()
     held.resolve()
     await using _successor = await startService({ ...environment, ROLE: 'worker' })
-    const { images } = await settled(api, id, 20_000)
+    const { images } = await settled(api, id, 60_000)
     assert.deepEqual([images[0]!.status, images[0]!.attempts], ['ready', 2])
     const response = await fetch(`${api.url}/images/${images[0]!.id}/attempts`)
     const { data } = (await response.json()) as { data: { outcome: string; code: string | null }[] }
@@ -82,7 +82,7 @@ describeOnPostgres('api and worker as processes of their own', () => {
     await origin.asked('/asleep.jpg')
     sleeper.process.kill('SIGSTOP')
     await using _successor = await startService({ ...environment, ROLE: 'worker' })
-    const product = await settled(api, id, 20_000)
+    const product = await settled(api, id)
     assert.deepEqual([product.images[0]!.status, product.images[0]!.attempts], ['ready', 2])
 
     sleeper.process.kill('SIGCONT')

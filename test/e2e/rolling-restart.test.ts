@@ -39,8 +39,8 @@ describeOnAllEngines('a rolling restart of two api and two worker processes', ()
       ...engines.environment,
       DATA_DIR,
       OUTBOUND_ALLOW: '127.0.0.1/32',
-      // Connections are taken for 2 s more: the balancer has noticed by then.
-      SHUTDOWN_TIMEOUT: '20s',
+      // Connections are taken for 6 s more: the balancer has noticed by then.
+      SHUTDOWN_TIMEOUT: '60s',
     }
   })
   after(() => stack.disposeAsync())

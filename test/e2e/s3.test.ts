@@ -100,9 +100,11 @@ describeWithS3('a service with a public bucket', () => {
   })
 
   test('is ready, and says how its storage is', async () => {
-    assert.equal((await fetch(`${service.url}/readyz`)).status, 200)
-    const health = await fetch(`${service.url}/health/storage`)
-    assert.equal(((await health.json()) as { status: string }).status, 'healthy')
+    await eventually(async () => {
+      assert.equal((await fetch(`${service.url}/readyz`)).status, 200)
+      const health = await fetch(`${service.url}/health/storage`)
+      assert.equal(((await health.json()) as { status: string }).status, 'healthy')
+    })
   })
 })
 
@@ -169,10 +171,11 @@ describeWithS3Server('a service whose bucket goes away', () => {
     await using server = await startVersitygw()
     await using folder = await makeDataFolder()
     await server.stop()
-    const environment = { DATA_DIR: folder.path, ...settingsOf(newBucket(server.url)) }
+    const bucket = settingsOf(newBucket(server.url))
+    const environment = { DATA_DIR: folder.path, START_TIMEOUT: '5m', ...bucket }
     await using service = await spawnService(environment)
     const says = /cannot be reached: nobody answers at its address\. Trying again for/
-    await eventually(() => assert.match(service.output(), says), 30_000)
+    await eventually(() => assert.match(service.output(), says))
     await server.start()
     await eventually(async () => assert.equal((await fetch(`${service.url}/readyz`)).status, 200))
   })
@@ -192,7 +195,7 @@ describeWithS3Server('a service whose bucket goes away', () => {
         [image?.status, image?.attempts, image?.error?.code],
         ['retry_scheduled', 0, 'storage_failed'],
       )
-    }, 30_000)
+    })
     const ready = await fetch(`${service.url}/readyz`)
     const { status, failing } = (await ready.json()) as { status: string; failing: string[] }
     assert.deepEqual([status, failing], ['not_ready', ['storage']])
@@ -217,7 +220,7 @@ describeWithS3('a start that S3 refuses', () => {
         ...settingsOf(newBucket()),
         PORT: '0',
         DATA_DIR: folder.path,
-        START_TIMEOUT: '1s',
+        START_TIMEOUT: '60s',
         ...changes,
       },
     })
@@ -235,7 +238,10 @@ describeWithS3('a start that S3 refuses', () => {
       [{ S3_CREATE_BUCKET: 'false' }, /there is no such bucket: create it/],
       [{ AWS_SECRET_ACCESS_KEY: SECRET }, /check AWS_SECRET_ACCESS_KEY/],
       [{ AWS_REGION: 'eu-west-1' }, /set AWS_REGION=us-east-1/],
-      [{ S3_ENDPOINT: 'http://127.0.0.1:1' }, /Gave up after .* check S3_ENDPOINT/],
+      [
+        { S3_ENDPOINT: 'http://127.0.0.1:1', START_TIMEOUT: '1s' },
+        /Gave up after .* check S3_ENDPOINT/,
+      ],
       [
         { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_EC2_METADATA_DISABLED: 'true' },
         /there are no credentials: set AWS_ACCESS_KEY_ID/,

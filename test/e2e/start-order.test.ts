@@ -15,6 +15,9 @@ import {
   spawnService,
 } from '../support/service.ts'
 
+/** The tests decide when somebody comes. */
+const patient = { OUTBOUND_ALLOW: '127.0.0.1/32', START_TIMEOUT: '5m' }
+
 describeOnAllEngines('api and worker that come before their engines', () => {
   const stack = new AsyncDisposableStack()
   let origin: Origin
@@ -30,16 +33,18 @@ describeOnAllEngines('api and worker that come before their engines', () => {
     return { ...engines.environment, gates: engines.gates, DATA_DIR }
   }
   const start = async (environment: Environment) =>
-    stack.use(await spawnService({ OUTBOUND_ALLOW: '127.0.0.1/32', ...environment }))
+    stack.use(await spawnService({ ...patient, ...environment }))
   const waitsFor = ({ output }: Service, what: RegExp) =>
-    eventually(() => assert.match(output(), what), 20_000)
+    eventually(() => assert.match(output(), what))
   const readiness = async ({ url }: Service) => {
     const response = await fetch(`${url}/readyz`)
     const { failing } = (await response.json()) as { failing: string[] }
     return { status: response.status, failing: failing.sort() }
   }
+  const tells = (service: Service, failing: readonly string[]) =>
+    eventually(async () => assert.deepEqual(await readiness(service), { status: 503, failing }))
   const ready = (service: Service) =>
-    eventually(async () => assert.deepEqual((await readiness(service)).failing, []), 20_000)
+    eventually(async () => assert.deepEqual((await readiness(service)).failing, []))
 
   test('wait for the database and the bucket, start without broker and Redis, and work once all are there', async () => {
     const { gates, ...environment } = await openAll()
@@ -57,8 +62,7 @@ describeOnAllEngines('api and worker that come before their engines', () => {
       [api, ['cache', 'queue']],
       [worker, ['queue']],
     ] as const) {
-      const told = await eventually(() => readiness(service), 20_000)
-      assert.deepEqual(told, { status: 503, failing })
+      await tells(service, failing)
       assert.equal((await fetch(`${service.url}/health`)).status, 200)
       assert.match(service.output(), /RabbitMQ at .* does not work; trying again/)
       const waits = service.output().match(/[Tt]rying again for/g) ?? []
@@ -78,8 +82,8 @@ describeOnAllEngines('api and worker that come before their engines', () => {
   test('give up in time when nobody comes, and say what to check', async () => {
     const { gates, ...environment } = await openAll()
     await gates.database.open()
-    const late = await start({ ...environment, ROLE: 'worker', START_TIMEOUT: '1s' })
-    await eventually(() => assert.equal(late.process.exitCode, 1), 20_000)
+    const late = await start({ ...environment, ROLE: 'worker', START_TIMEOUT: '5s' })
+    await eventually(() => assert.equal(late.process.exitCode, 1))
     assert.match(late.output(), /cannot start: .*Gave up after .*check S3_ENDPOINT/)
   })
 
@@ -94,8 +98,7 @@ describeOnAllEngines('api and worker that come before their engines', () => {
     gates.database.speak()
     await waitsFor(service, /the bucket .*did not answer in time\. Trying again/)
     gates.storage.speak()
-    const told = await eventually(() => readiness(service), 20_000)
-    assert.deepEqual(told, { status: 503, failing: ['cache', 'queue'] })
+    await tells(service, ['cache', 'queue'])
     gates.queue.speak()
     gates.cache.speak()
     await ready(service)

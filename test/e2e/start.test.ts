@@ -172,7 +172,7 @@ describeOnEachDatabase('a start that fails half-way', (engine) => {
       )
     }
     await using again = await startComposed(environment)
-    assert.equal((await fetch(`${again.url}/readyz`)).status, 200)
+    await eventually(async () => assert.equal((await fetch(`${again.url}/readyz`)).status, 200))
   })
 })
 
@@ -208,7 +208,7 @@ describe('a stop', () => {
     const [code] = await ended
     clearInterval(again)
     assert.equal(code, 1)
-    assert.ok(performance.now() - startedAt < 5_000, 'not after the 20 s that a stop may take')
+    assert.ok(performance.now() - startedAt < 10_000, 'not after the 25 s that a stop may take')
   })
 
   test('of a process whose output nobody reads ends it', async () => {
@@ -277,7 +277,7 @@ describe('a stop', () => {
       server.close()
     })
     const service = stack.use(await spawnService({ DATA_DIR, ...s3At(portOf(server)) }))
-    await eventually(() => assert.match(asked.join(), /prefix=/), 30_000)
+    await eventually(() => assert.match(asked.join(), /prefix=/))
     const startedAt = performance.now()
     assert.equal(await service.stop(), 0)
     assert.ok(performance.now() - startedAt < 10_000)
@@ -296,7 +296,7 @@ describe('a stop', () => {
       await using engine = await startSilent()
       const env = { DATA_DIR, START_TIMEOUT: '60s', ...settingsOf(engine.port) }
       const service = stack.use(await spawnService(env))
-      await eventually(() => assert.ok(engine.connections() > 0), 30_000)
+      await eventually(() => assert.ok(engine.connections() > 0))
       const startedAt = performance.now()
       assert.equal(await service.stop(), 0)
       assert.ok(performance.now() - startedAt < 10_000)

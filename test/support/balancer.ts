@@ -25,7 +25,7 @@ export function openBalancer(nodes: readonly string[]): Balancer {
   const isUp = new Map<string, boolean>()
   const probe = async (node: string) => {
     while (!stopping.signal.aborted) {
-      const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(1_000)])
+      const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(5_000)])
       const health = await fetch(`${node}/health`, { signal }).catch(() => undefined)
       await health?.bytes().catch(() => {})
       isUp.set(node, health?.status === 200)
