@@ -83,8 +83,7 @@ async function runImport(
   file: string,
   url: string,
 ): Promise<{ seconds: number; cpuMs: number; memory: number[] }> {
-  // With the option that `npm run vitrine` gives.
-  const args = ['--max-semi-space-size=4', MAIN, 'products', 'import', file, '--json']
+  const args = [MAIN, 'products', 'import', file, '--json']
   const startedAt = performance.now()
   const child = spawn(process.execPath, args, {
     cwd: directory,

@@ -5,6 +5,7 @@ import { type BigIntStats, constants, fstatSync, openSync } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { addAbortSignal, type Readable } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
 import type { Config } from '../config/config.ts'
 import { defineImageJob } from '../images/image-job.ts'
 import { continueTrace } from '../observability/trace.ts'
@@ -24,6 +25,13 @@ import { createProgress } from './progress.ts'
 import { openRefusedLines, type RefusedLinesOptions } from './refused-lines.ts'
 
 const NAME = 'products import'
+
+/**
+ * The young generation of the heap stays as small as it is. Batches outlive it, and for what does V8 lets it grow to
+ * 64 MB, with twice the memory for no more products a second: their time is the database's. V8 asks for this
+ * whenever it is about to let it grow, so a process that runs can say it.
+ */
+const SMALL_YOUNG_GENERATION = '--semi-space-growth-factor=1'
 
 export const productsImportCommand = defineCommand({
   name: NAME,
@@ -49,6 +57,7 @@ PostgreSQL. Stopped by a signal or a failure, the summary names the line to go o
 Exit codes: 0 every line is stored, 1 some are refused or the import did not reach the end,
 2 wrong usage or settings.`,
   run: async ({ argument, values, signal }) => {
+    setFlagsFromString(SMALL_YOUNG_GENERATION)
     const { config } = loadSettings()
     const fromLine = lineNumber(values['from-line'] ?? '1')
     const input = await openInput(argument)

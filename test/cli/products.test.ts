@@ -345,3 +345,19 @@ test('it works on the embedded database, which serves one process', async () => 
     Array.from({ length: 450 }, (_, at) => `${at}`),
   )
 })
+
+test('an import does not let the young generation of its heap grow', async () => {
+  await using data = await makeDataFolder({ empty: true })
+  const file = join(data.path, 'many.ndjson')
+  await writeFile(file, line({ product_images: ['https://a.example/1'] }).repeat(20_000))
+  // Printed by the process itself when it ends.
+  const spy = `import v8 from 'node:v8'; process.on('exit', () => process.stderr.write(
+    JSON.stringify(v8.getHeapSpaceStatistics().find((space) => space.space_name === 'new_space'))))`
+  const { code, stderr } = await vitrine(['products', 'import', '--dry-run', file], {
+    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(spy)}` },
+    cwd: data.path,
+  })
+  assert.equal(code, 0, stderr)
+  const { space_size: bytes } = JSON.parse(stderr.slice(stderr.lastIndexOf('{')))
+  assert.ok(bytes < 32 * 1024 ** 2, `${bytes} bytes`)
+})
