@@ -394,9 +394,9 @@ describeWithRedisServer('reads through memory, Redis and the truth', () => {
     }
     const waited = times.filter((ms) => ms > 40)
     assert.ok(waited.length <= 10, `${waited.length} of ${times.length} waited`)
-    // The machine itself may stop twice.
+    // The machine itself may stop once, for a second or two.
     const tooLong = times.filter((ms) => ms >= 500)
-    assert.ok(tooLong.length <= 2, `${tooLong} ms`)
+    assert.ok(tooLong.length <= 1 && Math.max(...times) < 4_000, `${tooLong} ms`)
     await node.ready()
     assert.equal(await node.get('k10'), set.truth.versionOf('k10'))
   })
