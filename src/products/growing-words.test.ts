@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hasGrowingWord, lowerCaseBytes } from './growing-words.ts'
+import { GROWING, hasGrowingWord, lowerCaseBytes } from './growing-words.ts'
 
 test('a word counts as it is or in lower case, whichever is more, character by character', () => {
   const cases: [word: string, bytes: number][] = [
@@ -20,6 +20,22 @@ test('a word counts as it is or in lower case, whichever is more, character by c
   for (const [word, bytes] of cases) assert.equal(lowerCaseBytes(word), bytes, word)
 })
 
+test('the characters that grow are those that JavaScript knows', () => {
+  for (let code = 0; code <= 0x10ffff; code++) {
+    const character = String.fromCodePoint(code)
+    const grows = Buffer.byteLength(character.toLowerCase()) > Buffer.byteLength(character)
+    if (grows || GROWING.test(character)) assert.ok(grows && GROWING.test(character), character)
+  }
+})
+
+test('a text of runs that are nearly long enough costs no time', () => {
+  const text = `${`${'a'.repeat(682)} `.repeat(14)}İ`
+  const started = process.cpuUsage()
+  for (let n = 0; n < 100; n++) hasGrowingWord(text)
+  const { user } = process.cpuUsage(started)
+  assert.ok(user < 500_000, `${user} µs`)
+})
+
 const texts: [name: string, text: string, isRefused: boolean][] = [
   ['683 letters that come to 2,049 bytes', 'Ⱥ'.repeat(683), true],
   ['682 letters that come to 2,046 bytes', 'Ⱥ'.repeat(682), false],
@@ -31,6 +47,12 @@ const texts: [name: string, text: string, isRefused: boolean][] = [
   ['many such letters in words', 'ȺȺȺȺ ȺȺȺȺ\n'.repeat(1_000), false],
   ['a picture in the text', `<img src="data:image/png;base64,${'iVBORI'.repeat(1_500)}">`, false],
   ['letters that do not grow', '漢'.repeat(10_000), false],
+  [
+    'one such letter in a text without blanks',
+    `İstanbul的产品，${'非常好的产品，质量保证。'.repeat(80)}`,
+    false,
+  ],
+  ['one such letter between tags', `<p>İstanbul</p>${'<b>x</b>'.repeat(400)}`, false],
   ['ten thousand capitals', 'Ж'.repeat(10_000), false],
 ]
 for (const [name, text, isRefused] of texts) {

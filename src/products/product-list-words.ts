@@ -3,14 +3,14 @@
 // unfinished. No text is an error.
 
 import { type RawBuilder, sql } from 'kysely'
-import { lowerCaseBytes, TOO_LONG } from './growing-words.ts'
+import { GROWING, lowerCaseBytes, WORDS } from './growing-words.ts'
 import { LONGEST_SEARCH } from './product-list.ts'
 
 /** Beyond these, as beyond `LONGEST_SEARCH`, a search only costs time: every word is looked up, and weighed in 10,000 products. */
 const MAX_WORDS = 32
 
-/** Bytes. Half of what is too long for PostgreSQL, as in a Turkish locale an `I` has two bytes in lower case. */
-const LONGEST_WORD = TOO_LONG / 2
+/** Bytes: somewhat less than is an error to PostgreSQL. */
+const LONGEST_GROWN = 2_000
 
 export interface SearchWords {
   /** For `websearch_to_tsquery`. */
@@ -22,7 +22,7 @@ export interface SearchWords {
 }
 
 export function parseWords(typed: string): SearchWords {
-  const words = withoutLongWords(typed.slice(0, LONGEST_SEARCH)).match(/-*"[^"]*"|[^\s"]+/g) ?? []
+  const words = withoutGrownWords(typed.slice(0, LONGEST_SEARCH)).match(/-*"[^"]*"|[^\s"]+/g) ?? []
   const used = words.slice(0, MAX_WORDS)
   const text = used.join(' ')
   const last = used.pop()
@@ -36,11 +36,15 @@ export function parseWords(typed: string): SearchWords {
   }
 }
 
-/** Those that PostgreSQL takes for an error. U+FEFF is a blank to JavaScript only. */
-function withoutLongWords(typed: string): string {
-  return typed.replace(/(?:[^\s"]|\ufeff)+/g, (word) =>
-    lowerCaseBytes(word) > LONGEST_WORD ? ' ' : word,
-  )
+/** Without the words that grow so long in lower case that PostgreSQL takes them for an error. */
+function withoutGrownWords(typed: string): string {
+  return typed.replace(WORDS, (word) => (growsTooLong(word) ? ' ' : word))
+}
+
+function growsTooLong(word: string): boolean {
+  // In a Turkish locale an `I` has two bytes in lower case.
+  const undotted = word.match(/I/g)?.length ?? 0
+  return (undotted > 0 || GROWING.test(word)) && lowerCaseBytes(word) + undotted >= LONGEST_GROWN
 }
 
 /** Neither quoted nor excluded, and not ended by what is no part of a word. */
