@@ -80,7 +80,16 @@ function mistakesOf({ values, given }: Resolved): string[] {
       `${describe(address)} cannot be used with S3_URLS=presigned: what is signed is the address of the bucket itself`,
     )
   }
+  if (address && isOwnMedia(values)) {
+    mistakes.push(
+      `${describe(address)} leads to this service, which sends those links on to it: name the bucket, or what reads from it`,
+    )
+  }
   return mistakes
+}
+
+function isOwnMedia({ PUBLIC_URL: own, S3_PUBLIC_URL: address }: Values): boolean {
+  return own !== undefined && [`${own}/media`, `${own}/api/v1/media`].includes(address ?? '')
 }
 
 function s3Of(values: Values, bucket: string): StorageConfig & { kind: 's3' } {

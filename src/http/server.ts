@@ -150,8 +150,10 @@ function createApp(options: AppOptions): App {
   return app
 }
 
+/** Begins with one slash: a reference with two would lead to another host. */
 function publicPathOf({ publicUrl }: AppOptions): string {
-  return publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/+$/, '')
+  if (publicUrl === undefined) return ''
+  return new URL(publicUrl).pathname.replace(/\/+$/, '').replace(/^\/+/, '/')
 }
 
 function registerRoutes(app: App, options: ServerOptions): void {

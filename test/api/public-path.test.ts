@@ -45,6 +45,12 @@ test('Location and Content-Location lead to the product', async () => {
   }
 })
 
+test('a path that begins with two slashes names no host', async () => {
+  await using other = await openApi({ publicUrl: 'https://shop.example//x' })
+  const { headers } = await post(other.app, { ...sample, product_images: [] })
+  assert.match(String(headers.location), /^\/x\/api\/v1\/products\//)
+})
+
 test('Link leads to the pages', async () => {
   for (let made = 0; made < 3; made++) await create()
   const { headers } = await api.app.inject('/products?limit=1')

@@ -106,6 +106,21 @@ describe('the storage', () => {
       mistakes(signed).join(),
       /^S3_PUBLIC_URL \(environment\) cannot be used with S3_URLS/,
     )
+    for (const path of ['/media', '/api/v1/media/']) {
+      const own = {
+        ...bucket,
+        PUBLIC_URL: 'https://shop.example/',
+        S3_PUBLIC_URL: `https://shop.example${path}`,
+      }
+      assert.match(mistakes(own).join(), /^S3_PUBLIC_URL \(environment\) leads to this service/)
+    }
+    assert.doesNotThrow(() =>
+      load({
+        ...bucket,
+        PUBLIC_URL: 'https://shop.example',
+        S3_PUBLIC_URL: 'https://shop.example/pictures',
+      }),
+    )
   })
 
   it('warns of what is set for S3 without a bucket, but not of what all of AWS uses', () => {
