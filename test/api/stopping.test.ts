@@ -6,7 +6,8 @@ import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { listen, openApi, sample } from '../support/api.ts'
+import { listen, openApi, post, sample } from '../support/api.ts'
+import { eventually } from '../support/eventually.ts'
 
 const body = JSON.stringify({ ...sample, product_images: [] })
 const head = `POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
@@ -75,4 +76,36 @@ test('what follows an answer that was not waited with is no reason to wait', asy
   await api.app.close()
   assert.ok(performance.now() - startedAt < 5_000)
   assert.match(await refused.answer, /^HTTP\/1\.1 404 .*\}$/s)
+})
+
+test('an answer that is on its way is not cut short, and one that nobody takes is', async () => {
+  await using api = await openApi()
+  const port = await listen(api.app)
+  const product_images = Array.from(
+    { length: 20 },
+    (_, n) => `https://a.example/${n}${'x'.repeat(2_000)}`,
+  )
+  for (let n = 0; n < 100; n++) await post(api.app, { ...sample, product_images })
+  const sockets: Socket[] = []
+  api.app.server.on('connection', (socket) => sockets.push(socket))
+  const clients = [1, 2].map(() =>
+    connect(port, '127.0.0.1')
+      .on('error', () => {})
+      .pause(),
+  )
+  for (const client of clients) client.write('GET /products?limit=100 HTTP/1.1\r\nHost: x\r\n\r\n')
+  await eventually(() => {
+    assert.equal(sockets.length, 2)
+    for (const { writableLength } of sockets) assert.ok(writableLength > 100_000)
+  })
+
+  const [taken, left] = clients
+  const closing = api.app.close()
+  const answer = await text(taken!)
+  const [, length] = /content-length: (\d+)/i.exec(answer) ?? []
+  assert.equal(Buffer.byteLength(answer.slice(answer.indexOf('\r\n\r\n') + 4)), Number(length))
+  const startedAt = performance.now()
+  await closing
+  assert.ok(performance.now() - startedAt < 10_000)
+  left!.destroy()
 })
