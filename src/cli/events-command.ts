@@ -1,7 +1,6 @@
 // `vitrine events restart`: begins a new epoch of the event log after a restore that cannot be noticed.
 
 import { beginEpoch } from '../events/epoch.ts'
-import { readLogState } from '../events/log.ts'
 import { openCatalogueDatabase } from './catalogue-database.ts'
 import { defineCommand } from './command.ts'
 import { loadSettings } from './load-settings.ts'
@@ -16,8 +15,7 @@ export const eventsRestartCommand = defineCommand({
 copied back file by file is not: ids of events are then given to other events than clients know.`,
   run: async ({ values, signal }) => {
     await using database = await openCatalogueDatabase(loadSettings().config, signal)
-    await beginEpoch(database.db)
-    const { epoch } = await readLogState(database.db)
+    const epoch = await beginEpoch(database.db)
     process.stdout.write(
       values.json ? `${JSON.stringify({ epoch })}\n` : 'Clients that come back will start again.\n',
     )

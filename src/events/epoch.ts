@@ -30,7 +30,11 @@ export async function beginEpochAfterRestore(db: Db): Promise<void> {
   )
 }
 
-/** Begins a new epoch: whoever follows the log is told to start again from what is there now. */
-export async function beginEpoch(db: Db): Promise<void> {
-  await sql`UPDATE event_log SET epoch = ${newEpoch}, origin = ${origin}`.execute(db)
+/** Begins a new epoch and returns it: whoever follows the log is told to start again from what is there now. */
+export async function beginEpoch(db: Db): Promise<string> {
+  const { rows } = await sql<{ epoch: string }>`
+    UPDATE event_log SET epoch = ${newEpoch}, origin = ${origin} RETURNING epoch`.execute(db)
+  const [row] = rows
+  if (!row) throw new Error('the event log has no epoch')
+  return row.epoch
 }
