@@ -15,6 +15,17 @@ import { aborted, addJob, age, readJob, record } from './support.ts'
 const HOUR_MS = 3_600_000
 const ours: FailureRule = { retryable: true, counts: false }
 const final: FailureRule = { retryable: false, counts: true }
+const retried: FailureRule = { retryable: true, counts: true }
+
+interface Failure {
+  code: string
+  rule: FailureRule
+}
+
+const outOfMemory: Failure = { code: 'render_out_of_memory', rule: { ...retried, maxFailures: 2 } }
+const unknownHost: Failure = { code: 'dns_failed', rule: { ...retried, maxFailures: 3 } }
+const lookupTimeout: Failure = { code: 'dns_failed', rule: retried }
+const originError: Failure = { code: 'origin_error', rule: retried }
 
 describeOnEachDatabase('a worker', (engine) => {
   let open: TestDatabase
@@ -28,39 +39,29 @@ describeOnEachDatabase('a worker', (engine) => {
   const { start, settled, attemptOnce } = handRung(() => database)
 
   /** A job with attempts enough fails so, one after the other: its states after each. */
-  const codesOfTheirOwn = () => {
-    const retried: FailureRule = { retryable: true, counts: true }
-    const after = async (...failures: { code: string; rule: FailureRule }[]) => {
-      const upcoming = [...failures]
-      const recorder = record({
-        run: fails('worker_lost'),
-        classify: () => {
-          const { code, rule } = upcoming.shift()!
-          return { failure: { code, detail: 'in a test', retryable: true }, rule }
-        },
+  const statesAfter = async (...failures: Failure[]) => {
+    const upcoming = [...failures]
+    const recorder = record({
+      run: fails('worker_lost'),
+      classify: () => {
+        const { code, rule } = upcoming.shift()!
+        return { failure: { code, detail: 'in a test', retryable: true }, rule }
+      },
+    })
+    await using worker = start(recorder)
+    const id = await addJob(database, { maxAttempts: 8 })
+    const states: string[] = []
+    for (const [n] of failures.entries()) {
+      await worker.ring(id)
+      const { state } = await eventually(async () => {
+        const row = await readJob(database, id)
+        assert.deepEqual([row.attempts, row.claim], [n + 1, null])
+        return row
       })
-      await using worker = start(recorder)
-      const id = await addJob(database, { maxAttempts: 8 })
-      const states: string[] = []
-      for (const [n] of failures.entries()) {
-        await worker.ring(id)
-        const { state } = await eventually(async () => {
-          const row = await readJob(database, id)
-          assert.deepEqual([row.attempts, row.claim], [n + 1, null])
-          return row
-        })
-        states.push(state)
-        await age(database, id, HOUR_MS)
-      }
-      return states
+      states.push(state)
+      await age(database, id, HOUR_MS)
     }
-    return {
-      outOfMemory: { code: 'render_out_of_memory', rule: { ...retried, maxFailures: 2 } },
-      unknownHost: { code: 'dns_failed', rule: { ...retried, maxFailures: 3 } },
-      lookupTimeout: { code: 'dns_failed', rule: retried },
-      originError: { code: 'origin_error', rule: retried },
-      after,
-    }
+    return states
   }
 
   describe('a failed attempt', () => {
@@ -117,8 +118,7 @@ describeOnEachDatabase('a worker', (engine) => {
     })
 
     test('of a code with fewer attempts ends the job when it had as many of this code', async () => {
-      const { outOfMemory, originError, after } = codesOfTheirOwn()
-      assert.deepEqual(await after(outOfMemory, originError, outOfMemory), [
+      assert.deepEqual(await statesAfter(outOfMemory, originError, outOfMemory), [
         'pending',
         'pending',
         'dead',
@@ -126,10 +126,9 @@ describeOnEachDatabase('a worker', (engine) => {
     })
 
     test('of a code with fewer attempts is followed by another when those before were of other codes', async () => {
-      const { outOfMemory, originError, unknownHost, lookupTimeout, after } = codesOfTheirOwn()
-      assert.deepEqual(await after(originError, outOfMemory), ['pending', 'pending'])
+      assert.deepEqual(await statesAfter(originError, outOfMemory), ['pending', 'pending'])
       const lookups = [lookupTimeout, lookupTimeout, lookupTimeout]
-      assert.deepEqual(await after(...lookups, unknownHost), [
+      assert.deepEqual(await statesAfter(...lookups, unknownHost), [
         'pending',
         'pending',
         'pending',
