@@ -6,9 +6,6 @@
 /** Bytes of UTF-8 that no word of a stored text may come to in lower case. */
 const TOO_LONG = 2_048
 
-/** Fewer code units never grow beyond what PostgreSQL takes: none has more than three bytes. */
-const SHORTEST = Math.ceil(TOO_LONG / 3)
-
 /**
  * What may hold a word of PostgreSQL's, or several. No blank is in any, nor one of these signs, nor punctuation beyond
  * ASCII. U+FEFF is a blank to JavaScript only.
@@ -22,9 +19,7 @@ export const GROWING = /[İȺȾ]/
 export function hasGrowingWord(text: string): boolean {
   if (!GROWING.test(text)) return false
   const runs = text.match(WORDS) ?? []
-  return runs.some(
-    (run) => run.length >= SHORTEST && GROWING.test(run) && lowerCaseBytes(run) >= TOO_LONG,
-  )
+  return runs.some((run) => GROWING.test(run) && lowerCaseBytes(run) >= TOO_LONG)
 }
 
 /**
